@@ -1,0 +1,4 @@
+//! Everything that needs a socket, tested from outside.
+
+mod gateway;
+mod wire;
