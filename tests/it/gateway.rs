@@ -1,7 +1,8 @@
 //! A loopback gateway that answers as the service does: it checks the signature and the timestamp
 //! of the request as it arrived, keeps its images in memory, and can be told to misbehave.
 
-#![allow(dead_code)] // the example and the tests each use a part
+#![allow(dead_code)] // the example, the benchmarks and the tests each use a part
+#![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{ErrorKind, Read, Write};
@@ -84,6 +85,8 @@ impl Exchange<'_> {
 
     /// Writes to the client, which may have gone away.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        let start: Vec<u8> = bytes.as_ref().iter().take(256).copied().collect();
+        lock(&self.state.answers).push(String::from_utf8_lossy(&start).into_owned());
         let _ = self.stream.write_all(bytes.as_ref());
     }
 
@@ -105,6 +108,7 @@ pub struct Gateway {
 struct State {
     images: Mutex<BTreeSet<String>>,
     requests: Mutex<Vec<Request>>,
+    answers: Mutex<Vec<String>>,
     scripts: Mutex<VecDeque<Script>>,
     handler: Handler,
     streams: Mutex<Vec<TcpStream>>,
@@ -133,6 +137,7 @@ impl Gateway {
         let state = Arc::new(State {
             images: Mutex::default(),
             requests: Mutex::default(),
+            answers: Mutex::default(),
             scripts: Mutex::default(),
             handler: Box::new(handler),
             streams: Mutex::default(),
@@ -172,6 +177,11 @@ impl Gateway {
     /// Every request so far, in the order of arrival.
     pub fn requests(&self) -> Vec<Request> {
         lock(&self.state.requests).clone()
+    }
+
+    /// What was sent to clients so far, each piece cut after 256 bytes.
+    pub fn answers(&self) -> Vec<String> {
+        lock(&self.state.answers).clone()
     }
 
     /// How many connections were accepted so far.
@@ -227,7 +237,7 @@ fn accept(listener: &TcpListener, state: &Arc<State>) {
         lock(&state.streams).push(stream.try_clone().unwrap());
         let state = Arc::clone(state);
         serving.push(std::thread::spawn(move || {
-            serve_connection(stream, connection, &state)
+            serve_connection(stream, connection, &state);
         }));
     }
     for stream in &*lock(&state.streams) {

@@ -1,4 +1,59 @@
-//! Everything that needs a socket, tested from outside.
+//! Everything that needs a socket, an environment or a process of its own, tested from outside.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::too_many_lines,
+    clippy::unwrap_used
+)]
+
+use std::ffi::OsStr;
+use std::process::Command;
+
+use ncloud_container_registry::{Client, ClientBuilder, Credentials};
+
+use gateway::Gateway;
+
+mod answers;
+mod example;
 mod gateway;
+mod keys;
+mod names;
+mod settings;
 mod wire;
+
+fn credentials() -> Credentials {
+    Credentials::new(gateway::ACCESS_KEY, gateway::SECRET_KEY).unwrap()
+}
+
+fn builder(gateway: &Gateway) -> ClientBuilder {
+    Client::builder(credentials()).api_url(&gateway.url())
+}
+
+fn client(gateway: &Gateway) -> Client {
+    builder(gateway).build().unwrap()
+}
+
+/// Runs the named test again, in a process with `environment` and nothing else in it, and returns
+/// what the closure that it gave to [`if_child`] reported.
+fn child<V: AsRef<OsStr>>(test: &str, environment: &[(&str, V)]) -> String {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env_clear()
+        .env("NCR_TEST_CHILD", "1")
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .output()
+        .unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let report = printed.split_once("<report>");
+    let (_, report) = report.unwrap_or_else(|| panic!("no report: {printed}"));
+    report.split_once("</report>").unwrap().0.to_owned()
+}
+
+/// In a process that [`child`] started, reports and ends it.
+fn if_child(report: impl FnOnce() -> String) {
+    if std::env::var_os("NCR_TEST_CHILD").is_some() {
+        println!("<report>{}</report>", report());
+        std::process::exit(0);
+    }
+}
