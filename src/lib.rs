@@ -2,11 +2,15 @@
 
 use std::fmt::{self, Debug, Display, Formatter};
 use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read};
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -29,6 +33,15 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// For a whole call: two attempts that hang.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// Requests of a whole call: one connection lost and one server restarted go unnoticed.
+const MAX_ATTEMPTS: u32 = 3;
+/// The longest first wait; each further one may be twice as long.
+const FIRST_WAIT_MS: u64 = 200;
+/// The longest wait of all, save one that the service asks for.
+const LONGEST_WAIT_MS: u64 = 5_000;
+/// From here on a clock counts as wrong: well inside the 5 minutes that the service allows, well
+/// above what a slow answer makes of a right one.
+const CLOCK_TOLERANCE_MS: u64 = 60_000;
 /// Of an error body, and of a credentials file: more than either ever needs.
 const MAX_READ: u64 = 64 * 1024;
 /// Characters of a name, or of what a server says, that an error shows.
@@ -60,6 +73,8 @@ pub struct Client {
     agent: ureq::Agent,
     timeout: Duration,
     max_attempts: u32,
+    /// How far the service's clock is ahead of this machine's, as far as is known.
+    clock_ahead_ms: Arc<AtomicI64>,
 }
 
 impl Client {
@@ -71,7 +86,8 @@ impl Client {
             api_url: ApiUrl::of(region),
             agent: default_agent(),
             timeout: CALL_TIMEOUT,
-            max_attempts: 3,
+            max_attempts: MAX_ATTEMPTS,
+            clock_ahead_ms: Arc::default(),
         }
     }
 
@@ -108,7 +124,7 @@ impl Client {
             api_url: None,
             agent: None,
             timeout: CALL_TIMEOUT,
-            max_attempts: 3,
+            max_attempts: MAX_ATTEMPTS,
         }
     }
 
@@ -133,12 +149,10 @@ impl Client {
     /// # Ok::<(), ncloud_container_registry::Error>(())
     /// ```
     pub fn delete_image(&self, registry: &str, image_name: &str) -> Result<(), Error> {
-        let signed = self.sign_delete_image(registry, image_name)?;
-        self.attempt(signed, self.timeout).map_err(|mut error| {
+        let url = self.delete_url(registry, image_name)?;
+        self.send(&url).map_err(|error| {
             let image = printable(&format!("{registry}/{image_name}"));
-            error.0.text = format!("cannot delete {image}: {}", error.0.text);
-            error.0.attempts = 1;
-            error
+            error.context(&format!("cannot delete {image}"))
         })
     }
 
@@ -194,7 +208,7 @@ impl Client {
         image_name: &str,
     ) -> Result<SignedRequest, Error> {
         let url = self.delete_url(registry, image_name)?;
-        Ok(self.sign(url))
+        Ok(self.sign(url, self.clock_ahead_ms.load(Ordering::Relaxed)))
     }
 }
 
@@ -333,6 +347,7 @@ impl ClientBuilder {
             agent,
             timeout: self.timeout,
             max_attempts: self.max_attempts,
+            clock_ahead_ms: Arc::default(),
         })
     }
 }
@@ -871,6 +886,10 @@ struct Failure {
     retry_after: Option<Duration>,
     attempts: u32,
     may_have_taken_effect: bool,
+    /// Whether the same request may fare better later.
+    is_transient: bool,
+    /// What a refusal told of the service's clock.
+    clock_ahead_ms: Option<i64>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -967,6 +986,8 @@ impl Error {
             retry_after: None,
             attempts: 0,
             may_have_taken_effect: false,
+            is_transient: false,
+            clock_ahead_ms: None,
             source: None,
         }))
     }
@@ -994,7 +1015,7 @@ impl Display for Error {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.text)?;
         if self.0.attempts > 1 {
-            write!(f, "; {} requests were sent", self.0.attempts)?;
+            write!(f, "; tried {} times", self.0.attempts)?;
         }
         if self.0.may_have_taken_effect {
             f.write_str("; the image may be gone all the same: see whether it is still there")?;
@@ -1031,9 +1052,55 @@ impl Client {
         Ok(url)
     }
 
+    /// Sends requests until one is answered for good, or no time or no attempt is left.
+    fn send(&self, url: &str) -> Result<(), Error> {
+        let started = Instant::now();
+        let time_left = || self.timeout.saturating_sub(started.elapsed());
+        let mut clock_ahead_ms = self.clock_ahead_ms.load(Ordering::Relaxed);
+        let mut clock_corrected = false;
+        let mut may_have_taken_effect = false;
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let signed = self.sign(url.to_owned(), clock_ahead_ms);
+            let outcome = self.attempt(signed, time_left());
+            let kind = outcome.as_ref().err().map(Error::kind);
+
+            if clock_corrected && kind != Some(ErrorKind::Unauthorized) {
+                self.clock_ahead_ms.store(clock_ahead_ms, Ordering::Relaxed);
+            }
+            let Err(mut error) = outcome else {
+                return Ok(());
+            };
+            if kind == Some(ErrorKind::NotFound) && may_have_taken_effect {
+                return Ok(()); // an earlier attempt got through
+            }
+            may_have_taken_effect |= error.0.may_have_taken_effect;
+            error.0.may_have_taken_effect = may_have_taken_effect;
+            error.0.attempts = attempts;
+
+            let measured = error.0.clock_ahead_ms.filter(|measured| {
+                !clock_corrected && measured.abs_diff(clock_ahead_ms) > CLOCK_TOLERANCE_MS
+            });
+            let wait = if let Some(measured) = measured {
+                clock_ahead_ms = measured;
+                clock_corrected = true;
+                Duration::ZERO
+            } else if error.0.is_transient {
+                error.0.retry_after.unwrap_or_else(|| backoff(attempts))
+            } else {
+                return Err(error);
+            };
+            if attempts >= self.max_attempts || wait >= time_left() {
+                return Err(error);
+            }
+            thread::sleep(wait);
+        }
+    }
+
     /// Signs for this moment. `url` begins with the API URL.
-    fn sign(&self, url: String) -> SignedRequest {
-        let timestamp_ms = now_ms();
+    fn sign(&self, url: String, clock_ahead_ms: i64) -> SignedRequest {
+        let timestamp_ms = now_ms().saturating_add_signed(clock_ahead_ms);
         let request_target = url.get(self.api_url.path_start..).unwrap_or_default();
         SignedRequest {
             signature: self
@@ -1048,7 +1115,9 @@ impl Client {
     /// Sends one request, which takes at most `time_left`, and sorts the answer.
     fn attempt(&self, mut signed: SignedRequest, time_left: Duration) -> Result<(), Error> {
         let own = self.agent.config().timeouts();
+        // ureq sends nothing in no time, and cannot count to the end of all times.
         let attempt = own.global.unwrap_or(ATTEMPT_TIMEOUT).min(time_left);
+        let attempt = attempt.clamp(Duration::from_millis(1), Duration::from_secs(86_400));
         // The two phases before the request is sent end before the attempt does. So a time-out in
         // one of them is never taken for one of the whole attempt, and tells that nothing was sent.
         let share = attempt * 9 / 20;
@@ -1093,56 +1162,64 @@ impl Client {
 
     /// Sorts what ureq reports instead of an answer.
     fn no_answer(&self, error: ureq::Error) -> Error {
-        use ureq::Error as E;
+        use {ErrorKind as K, ureq::Error as E};
         let cause = match &error {
             E::Io(error) => error.to_string(), // without the word that ureq puts before it
             error => error.to_string(),
         };
         let cause = printable(&cause);
-        let (kind, sent, text) = match &error {
-            E::Http(_) | E::BadUri(_) => (
-                ErrorKind::InvalidInput,
-                false,
-                "cannot stand in a request: check the API URL",
-            ),
+        // What kind it is, whether the request may have been sent, whether it may fare better later.
+        let (kind, sent, transient, text) = match &error {
             E::Timeout(Timeout::Resolve | Timeout::Connect) => (
-                ErrorKind::Timeout,
+                K::Timeout,
                 false,
+                true,
                 "took no connection in time: check the network",
             ),
             E::Timeout(_) => (
-                ErrorKind::Timeout,
+                K::Timeout,
+                true,
                 true,
                 "gave no answer in time: try again, or allow more time",
             ),
-            E::Protocol(_) | E::LargeResponseHeader(..) => (
-                ErrorKind::UnexpectedResponse,
-                true,
-                "gave an answer that is not HTTP: check the API URL",
-            ),
             E::HostNotFound | E::ConnectionFailed | E::ConnectProxyFailed(_) => {
-                (ErrorKind::Transport, false, UNREACHABLE)
+                (K::Transport, false, true, UNREACHABLE)
             }
-            E::Io(error) if is_unreachable(error) => (ErrorKind::Transport, false, UNREACHABLE),
-            E::TlsRequired => (ErrorKind::Transport, false, NO_TLS),
+            E::Io(error) if is_unreachable(error) => (K::Transport, false, true, UNREACHABLE),
+            E::TlsRequired => (K::Transport, false, false, NO_TLS),
             #[cfg(feature = "native-tls")]
-            E::NativeTls(_) | E::Der(_) => (ErrorKind::Transport, false, UNTRUSTED),
-            E::Tls(_) => (ErrorKind::Transport, false, UNTRUSTED),
+            E::NativeTls(_) | E::Der(_) => (K::Transport, false, false, UNTRUSTED),
+            E::Tls(_) => (K::Transport, false, false, UNTRUSTED),
             // rustls reports through I/O errors. A certificate is looked at before anything is
             // sent; plain text instead of TLS shows in the first answer.
             E::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
                 let early = ["invalid peer certificate", "InvalidContentType"];
                 let sent = !early.iter().any(|text| cause.contains(text));
-                (ErrorKind::Transport, sent, UNTRUSTED)
+                (K::Transport, sent, false, UNTRUSTED)
             }
-            _ => (
-                ErrorKind::Transport,
+            E::Io(_) => (K::Transport, true, true, "broke the connection: try again"),
+            E::Protocol(_) | E::LargeResponseHeader(..) => (
+                K::UnexpectedResponse,
                 true,
-                "broke the connection: try again",
+                false,
+                "gave an answer that is not HTTP: check the API URL",
+            ),
+            E::Http(_) | E::BadUri(_) => (
+                K::InvalidInput,
+                false,
+                false,
+                "cannot stand in a request: check the API URL",
+            ),
+            _ => (
+                K::Transport,
+                true,
+                false,
+                "could not be spoken to: check the agent",
             ),
         };
         let mut failure = Error::new(kind, format!("{} {text} ({cause})", self.api_url.origin()));
         failure.0.may_have_taken_effect = sent;
+        failure.0.is_transient = transient;
         failure.caused_by(error)
     }
 }
@@ -1182,8 +1259,19 @@ fn refusal(response: &Response<ureq::Body>, body: &str, signed: &SignedRequest) 
     let message = in_body(&["error", "message"])
         .or_else(|| in_body(&["responseError", "returnMessage"]))
         .or_else(|| in_body(&["returnMessage"]));
-    let trace_id = response.headers().get("x-ncp-trace-id");
-    let trace_id = trace_id.and_then(|value| said(value.to_str().ok()?));
+    let header = |name| response.headers().get(name)?.to_str().ok();
+    let trace_id = header("x-ncp-trace-id").and_then(said);
+    let now_ms = i64::try_from(now_ms()).unwrap_or(i64::MAX);
+    let service_ms = header("Date").and_then(http_date_ms);
+    let retry_after = header("Retry-After").and_then(|value| {
+        let until = |date_ms: i64| date_ms.saturating_sub(service_ms.unwrap_or(now_ms)).max(0);
+        let wait = |date_ms| Duration::from_millis(until(date_ms).unsigned_abs());
+        value
+            .parse()
+            .map(Duration::from_secs)
+            .ok()
+            .or_else(|| http_date_ms(value).map(wait))
+    });
 
     let mut text = format!("the answer was {}", status.as_u16());
     for (before, detail, after) in [
@@ -1198,7 +1286,16 @@ fn refusal(response: &Response<ureq::Body>, body: &str, signed: &SignedRequest) 
         }
     }
     let mut error = Error::new(kind(status.as_u16()), text);
+    if error.0.kind == ErrorKind::Unauthorized {
+        error.0.clock_ahead_ms = service_ms.map(|service_ms| service_ms.saturating_sub(now_ms));
+        error
+            .0
+            .text
+            .extend(error.0.clock_ahead_ms.and_then(clock_hint));
+    }
     error.0.status = Some(status.as_u16());
+    error.0.retry_after = retry_after;
+    error.0.is_transient = matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504);
     error.0.code = code;
     error.0.message = message;
     error.0.trace_id = trace_id;
@@ -1237,6 +1334,17 @@ fn advice(status: u16) -> &'static str {
         501..=599 => "try again later",
         _ => "the service confirms no deletion so; see whether a proxy or a login page answered",
     }
+}
+
+/// Says so if the two clocks differ too much, as the end of a sentence about this machine's.
+fn clock_hint(clock_ahead_ms: i64) -> Option<String> {
+    let (seconds, how) = (
+        clock_ahead_ms.unsigned_abs() / 1000,
+        clock_ahead_ms.is_positive(),
+    );
+    let how = if how { "behind" } else { "ahead of" };
+    (clock_ahead_ms.unsigned_abs() > CLOCK_TOLERANCE_MS)
+        .then(|| format!(", which is {seconds} s {how} the service's"))
 }
 
 impl SignedRequest {
@@ -1485,6 +1593,53 @@ impl Json<'_> {
         self.rest = rest.unwrap_or(self.rest);
         rest.is_some()
     }
+}
+
+/// How long to wait before the attempt after the `attempts` made so far: any time up to a bound
+/// that doubles, so that clients which failed together do not come back together ("full jitter").
+fn backoff(attempts: u32) -> Duration {
+    let doublings = attempts.saturating_sub(1).min(16);
+    let bound_ms = (FIRST_WAIT_MS << doublings).min(LONGEST_WAIT_MS);
+    // Each RandomState hashes with keys of its own, which start from the system's random numbers.
+    let random = RandomState::new().hash_one(attempts);
+    Duration::from_micros(random % (bound_ms * 1000))
+}
+
+/// An HTTP date in any of its three forms (RFC 9110, section 5.6.7), as milliseconds since the
+/// epoch; none if it is malformed or before the epoch.
+fn http_date_ms(text: &str) -> Option<i64> {
+    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    let parts: Vec<&str> = text
+        .split([' ', ',', '-'])
+        .filter(|part| !part.is_empty())
+        .collect();
+    // The last form, which asctime() writes, has the year at the end.
+    let ([_, day, month, year, time, "GMT"] | [_, month, day, time, year]) = *parts else {
+        return None;
+    };
+    let number = |text: &str, range: RangeInclusive<i64>| {
+        text.parse().ok().filter(|number| range.contains(number))
+    };
+    let month = MONTHS
+        .find(month)
+        .filter(|at| month.len() == 3 && at % 3 == 0)?
+        / 3;
+    let day = number(day, 1..=31)?;
+    let year = match number(year, 0..=9999)? {
+        year @ 0..70 => 2000 + year, // two digits, in the form of RFC 850
+        year @ 70..100 => 1900 + year,
+        year => year,
+    };
+    let mut time = time.split(':');
+    let mut next = |range| number(time.next()?, range);
+    let (hour, minute, second) = (next(0..=23)?, next(0..=59)?, next(0..=60)?);
+
+    // Days since the epoch, with years that begin in March so that a leap day is the last.
+    let month = i64::try_from(month).ok()? + 10;
+    let (year, month) = (year - 1 + month / 12, month % 12);
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day;
+    let seconds = ((days - 719_469) * 24 + hour) * 3600 + minute * 60 + second;
+    (seconds >= 0 && time.next().is_none()).then_some(seconds * 1000)
 }
 
 /// Milliseconds since the epoch.

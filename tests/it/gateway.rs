@@ -83,11 +83,11 @@ impl Exchange<'_> {
         self.state.serve(self.request)
     }
 
-    /// Writes to the client, which may have gone away.
-    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    /// Writes to the client; false if it has gone away.
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         let start: Vec<u8> = bytes.as_ref().iter().take(256).copied().collect();
         lock(&self.state.answers).push(String::from_utf8_lossy(&start).into_owned());
-        let _ = self.stream.write_all(bytes.as_ref());
+        self.stream.write_all(bytes.as_ref()).is_ok()
     }
 
     /// Waits for the client to close the connection.

@@ -16,6 +16,7 @@ use gateway::Gateway;
 
 mod answers;
 mod example;
+mod faults;
 mod gateway;
 mod keys;
 mod names;

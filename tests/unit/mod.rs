@@ -199,3 +199,84 @@ proptest! {
         prop_assert!(shown.chars().count() <= MAX_SHOWN * longest_escape + 1);
     }
 }
+
+#[test]
+fn waits_are_spread_evenly_below_a_bound_that_doubles() {
+    for (attempts, bound_ms) in [
+        (1, 200),
+        (2, 400),
+        (3, 800),
+        (4, 1600),
+        (5, 3200),
+        (6, 5000),
+        (7, 5000),
+        (u32::MAX, 5000),
+    ] {
+        let bound = Duration::from_millis(bound_ms);
+        let waits: Vec<Duration> = (0..2000).map(|_| backoff(attempts)).collect();
+        assert!(waits.iter().all(|wait| *wait < bound));
+        for tenth in 0..10 {
+            let range = bound * tenth / 10..bound * (tenth + 1) / 10;
+            let count = waits.iter().filter(|wait| range.contains(wait)).count();
+            // 200 are to be expected: 80 fewer or more would be 6 standard deviations.
+            assert!((120..280).contains(&count), "{count} of 2000 in {range:?}");
+        }
+    }
+}
+
+#[test]
+fn a_date_is_read_in_each_of_its_forms() {
+    for (text, seconds) in [
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 784_111_777),
+        ("Sunday, 06-Nov-94 08:49:37 GMT", 784_111_777),
+        ("Sun Nov  6 08:49:37 1994", 784_111_777),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
+        ("Tue, 29 Feb 2000 12:00:00 GMT", 951_825_600),
+        ("Wed, 01-Mar-00 00:00:00 GMT", 951_868_800),
+        ("Thu, 31 Dec 1998 23:59:60 GMT", 915_148_800),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 253_402_300_799),
+    ] {
+        assert_eq!(http_date_ms(text), Some(seconds * 1000), "{text}");
+    }
+    for text in [
+        "",
+        "0",
+        "yesterday",
+        "Wed, 31 Dec 1969 23:59:59 GMT",
+        "Sun, 06 Nov 1000 08:49:37 GMT",
+        "Sun, 06 Nov 10000 08:49:37 GMT",
+        "Sun, 06 Nov 99999999999999999999 08:49:37 GMT",
+        "Sun, 06 nov 1994 08:49:37 GMT",
+        "Sun, 06 anF 1994 08:49:37 GMT",
+        "Sun, 06 JanFeb 1994 08:49:37 GMT",
+        "Sun, 32 Nov 1994 08:49:37 GMT",
+        "Sun, 00 Nov 1994 08:49:37 GMT",
+        "Sun, 06 Nov 1994 24:00:00 GMT",
+        "Sun, 06 Nov 1994 08:60:37 GMT",
+        "Sun, 06 Nov 1994 08:49:61 GMT",
+        "Sun, 06 Nov 1994 08:49 GMT",
+        "Sun, 06 Nov 1994 08:49:37:00 GMT",
+        "Sun, 06 Nov 1994 08:49:37 CET",
+        "Sun, 06 Nov 1994 08:49:37",
+        "Sun, 06 Nov 1994 08:49:37 GMT GMT",
+    ] {
+        assert_eq!(http_date_ms(text), None, "{text}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_date_is_read_as_it_was_meant(seconds in 0..253_402_300_800_u64) {
+        let text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds));
+        prop_assert_eq!(http_date_ms(&text), i64::try_from(seconds * 1000).ok());
+    }
+
+    #[test]
+    fn no_date_is_too_strange(
+        text in prop_oneof![any::<String>(), "[A-Z][a-z]{2},? [-+0-9]{1,4}[ -]Nov[ -][-+0-9]{1,20} [-+:0-9]{1,20}( GMT)?"],
+    ) {
+        let _ = http_date_ms(&text);
+    }
+}
