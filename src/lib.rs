@@ -1190,8 +1190,8 @@ impl Client {
             #[cfg(feature = "native-tls")]
             E::NativeTls(_) | E::Der(_) => (K::Transport, false, false, UNTRUSTED),
             E::Tls(_) => (K::Transport, false, false, UNTRUSTED),
-            // rustls reports through I/O errors. A certificate is looked at before anything is
-            // sent; plain text instead of TLS shows in the first answer.
+            // So rustls reports. It looks at the certificate, and stumbles over plain text instead
+            // of TLS, before anything is sent; a record that is broken may come later.
             E::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
                 let early = ["invalid peer certificate", "InvalidContentType"];
                 let sent = !early.iter().any(|text| cause.contains(text));
@@ -1225,8 +1225,7 @@ impl Client {
 }
 
 const UNREACHABLE: &str = "cannot be reached: check the network and the API URL";
-const UNTRUSTED: &str =
-    "could not prove by TLS who it is: check the API URL and the root certificates";
+const UNTRUSTED: &str = "failed to prove by TLS who it is: check host and port of the API URL, and the root certificates";
 const NO_TLS: &str = "needs TLS: build with the feature rustls or native-tls";
 
 /// Whether an I/O error can only come from looking up the host name or from connecting.

@@ -12,7 +12,7 @@ use ncloud_container_registry::ureq::unversioned::transport::{DefaultConnector, 
 use ncloud_container_registry::ureq::{self, config::Config, http::Uri};
 use ncloud_container_registry::{Client, Error, ErrorKind};
 
-use crate::gateway::{Exchange, Gateway, Then, answer};
+use crate::gateway::{Act, Exchange, Gateway, Then, answer};
 use crate::{builder, client, credentials};
 
 /// One way that an attempt can end.
@@ -34,7 +34,7 @@ enum Does {
     /// Nothing is sent, since this happens before.
     Before(Lookup),
     /// The gateway has read the request.
-    Serves(fn(&mut Exchange<'_>) -> Then),
+    Serves(Act),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -386,8 +386,7 @@ fn no_call_outlasts_its_time() {
         }
         Then::Close
     };
-    type Script = fn(&mut Exchange<'_>) -> Then;
-    let rows: [(&str, Script, K, Option<u16>); 6] = [
+    let rows: [(&str, Act, K, Option<u16>); 6] = [
         ("says nothing", |e| stalls_after("", e), K::Timeout, None),
         ("trickles", trickle, K::Timeout, None),
         (

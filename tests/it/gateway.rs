@@ -96,6 +96,9 @@ impl Exchange<'_> {
     }
 }
 
+/// A way to answer.
+pub type Act = fn(&mut Exchange<'_>) -> Then;
+
 type Script = Box<dyn FnOnce(&mut Exchange<'_>) -> Then + Send>;
 type Handler = Box<dyn Fn(&mut Exchange<'_>) -> Then + Send + Sync>;
 

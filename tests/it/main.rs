@@ -15,12 +15,18 @@ use ncloud_container_registry::{Client, ClientBuilder, Credentials};
 use gateway::Gateway;
 
 mod answers;
+mod clock;
 mod example;
 mod faults;
 mod gateway;
+mod hostile;
 mod keys;
 mod names;
+mod pool;
+mod proxy;
 mod settings;
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
+mod tls;
 mod wire;
 
 fn credentials() -> Credentials {

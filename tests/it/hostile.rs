@@ -1,0 +1,212 @@
+//! Answers that mean harm: they end in a clear error, soon, and in little memory.
+
+use std::time::{Duration, Instant};
+
+use ncloud_container_registry::{Client, ErrorKind};
+
+use crate::gateway::{Act, Exchange, Gateway, Then, answer};
+use crate::{child, client, credentials, if_child};
+
+/// Sends `start` and then `more`, `times` times or until the client is gone.
+fn flood(exchange: &mut Exchange<'_>, start: &str, more: &[u8], times: usize) -> Then {
+    exchange.send(start);
+    for _ in 0..times {
+        if !exchange.send(more) {
+            break;
+        }
+    }
+    Then::Close
+}
+
+static MIB: [u8; 1 << 20] = [b'x'; 1 << 20];
+
+/// What the server does, and the kind of error that it becomes.
+const ROWS: [(&str, Act, ErrorKind); 10] = [
+    (
+        "a header without end",
+        |e| flood(e, "HTTP/1.1 204 No Content\r\nx: ", &MIB, 1024),
+        ErrorKind::UnexpectedResponse,
+    ),
+    (
+        "headers without end",
+        |e| {
+            flood(
+                e,
+                "HTTP/1.1 204 No Content\r\n",
+                &b"x: y\r\n".repeat(10_000),
+                10_000,
+            )
+        },
+        ErrorKind::UnexpectedResponse,
+    ),
+    (
+        "10,000 headers",
+        |e| {
+            flood(e, "HTTP/1.1 204 No Content\r\n", b"x: y\r\n", 10_000);
+            e.send("\r\n");
+            Then::Close
+        },
+        ErrorKind::UnexpectedResponse,
+    ),
+    (
+        "a status line without end",
+        |e| flood(e, "HTTP/1.1 204 ", &MIB, 1024),
+        ErrorKind::UnexpectedResponse,
+    ),
+    (
+        "an error body of 1 GiB",
+        |e| {
+            flood(
+                e,
+                "HTTP/1.1 403 No\r\nContent-Length: 1073741824\r\n\r\n",
+                &MIB,
+                1024,
+            )
+        },
+        ErrorKind::Forbidden,
+    ),
+    (
+        "a chunked body without end",
+        |e| {
+            let chunk = [b"100000\r\n", &MIB[..], b"\r\n"].concat();
+            flood(
+                e,
+                "HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\n",
+                &chunk,
+                1024,
+            )
+        },
+        ErrorKind::Forbidden,
+    ),
+    (
+        "chunks of one byte without end",
+        |e| {
+            let chunks = b"1\r\nx\r\n".repeat(100_000);
+            flood(
+                e,
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+                &chunks,
+                1000,
+            )
+        },
+        ErrorKind::UnexpectedResponse,
+    ),
+    (
+        "JSON that is nested without end",
+        |e| {
+            let body = "{\"error\":".repeat(100_000);
+            let bytes = answer("403 No", "", &body);
+            e.send(bytes);
+            Then::Close
+        },
+        ErrorKind::Forbidden,
+    ),
+    (
+        "a body of bytes that are no text",
+        |e| {
+            flood(
+                e,
+                "HTTP/1.1 403 No\r\nContent-Length: 99999999\r\n\r\n",
+                &[0xFF; 65_536],
+                1500,
+            )
+        },
+        ErrorKind::Forbidden,
+    ),
+    (
+        "a message as long as the body may be",
+        |e| {
+            let body = format!("{{\"returnMessage\":\"{}\"}}", "\\u001b".repeat(10_000));
+            let bytes = answer("403 No", "", &body);
+            e.send(bytes);
+            Then::Close
+        },
+        ErrorKind::Forbidden,
+    ),
+];
+
+#[test]
+fn hostile_answers_end_soon() {
+    for (what, script, kind) in ROWS {
+        let gateway = Gateway::start(script);
+        let started = Instant::now();
+        let error = client(&gateway).delete_image("r", "i").unwrap_err();
+        assert_eq!(error.kind(), kind, "{what}: {error}");
+        assert_eq!(error.attempts(), 1, "{what}: {error}");
+        let text = error.to_string();
+        assert!(
+            text.len() < 4096 && !text.contains(char::is_control),
+            "{what}: {text}"
+        );
+        assert!(started.elapsed() < Duration::from_secs(30), "{what}");
+    }
+}
+
+/// The most memory that this process ever held, in KiB.
+#[cfg(target_os = "linux")]
+fn peak_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn hostile_answers_cost_little_memory() {
+    if_child(|| {
+        let api_url = std::env::var("API_URL").unwrap();
+        let client = Client::builder(credentials())
+            .api_url(&api_url)
+            .build()
+            .unwrap();
+        client.delete_image("r", "warm/up").unwrap_err();
+        let before = peak_kib();
+        client.delete_image("r", "i").unwrap_err();
+        (peak_kib() - before).to_string()
+    });
+    for (what, script, _) in ROWS {
+        let gateway = Gateway::start(script);
+        gateway.answer(answer("404 Not Found", "", "{}"));
+        let name = "hostile::hostile_answers_cost_little_memory";
+        let growth: u64 = child(name, &[("API_URL", gateway.url())]).parse().unwrap();
+        assert!(growth < 2048, "{what}: {growth} KiB");
+        assert_eq!(gateway.requests().len(), 2);
+    }
+}
+
+#[test]
+fn what_the_protocol_allows_is_understood() {
+    for before in [
+        "HTTP/1.1 100 Continue\r\n\r\n",
+        "HTTP/1.1 102 Processing\r\n\r\n",
+        "HTTP/1.1 103 Early Hints\r\nLink: </>\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n",
+        "",
+    ] {
+        let gateway = Gateway::with(&["r/i"]);
+        gateway.script(move |exchange| {
+            let answer = exchange.serve();
+            exchange.send(format!("{before}{answer}"));
+            Then::KeepAlive
+        });
+        client(&gateway).delete_image("r", "i").unwrap();
+        assert_eq!(
+            (gateway.requests().len(), gateway.images().len()),
+            (1, 0),
+            "{before}"
+        );
+    }
+    // HTTP/1.0 has no connections that are kept unless it says so.
+    let gateway = Gateway::start(|exchange| {
+        let answer = exchange.serve().replace("HTTP/1.1", "HTTP/1.0");
+        exchange.send(answer);
+        Then::Close
+    });
+    gateway.put(&["r/a", "r/b"]);
+    let client = client(&gateway);
+    client.delete_image("r", "a").unwrap();
+    client.delete_image("r", "b").unwrap();
+    assert_eq!(gateway.requests().len(), 2);
+}

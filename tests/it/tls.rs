@@ -1,0 +1,300 @@
+//! TLS with certificates made here, and through a proxy.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use ncloud_container_registry::ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
+use ncloud_container_registry::{Client, Error, ErrorKind, ureq};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use crate::gateway::{ACCESS_KEY, Gateway};
+use crate::proxy::{self, Proxy, read_head};
+use crate::{child, credentials, if_child};
+
+/// An authority that signs servers' certificates.
+struct Authority {
+    certificate: Vec<u8>,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    fn new(name: &str) -> Authority {
+        let mut params = CertificateParams::new([]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap().der().to_vec();
+        Authority {
+            certificate,
+            issuer: Issuer::new(params, key),
+        }
+    }
+
+    fn server(&self, host: &str, last_year: i32) -> ServerConfig {
+        let mut params = CertificateParams::new([host.to_owned()]).unwrap();
+        params.not_before = date_time_ymd(2000, 1, 1);
+        params.not_after = date_time_ymd(last_year, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key.into())
+            .unwrap()
+    }
+}
+
+/// Speaks TLS and passes each request on to a gateway.
+struct Front {
+    address: SocketAddr,
+    /// How many bytes came out of the TLS connections.
+    received: Arc<AtomicUsize>,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Front {
+    fn new(config: ServerConfig, gateway: &Gateway) -> Front {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (received, connections) = (Arc::default(), Arc::default());
+        let front = Front {
+            address,
+            received,
+            connections,
+        };
+        let (received, connections) = (Arc::clone(&front.received), Arc::clone(&front.connections));
+        let (config, gateway) = (Arc::new(config), gateway.address());
+        std::thread::spawn(move || {
+            while let Ok((stream, _)) = listener.accept() {
+                connections.fetch_add(1, Ordering::SeqCst);
+                let tls = ServerConnection::new(Arc::clone(&config)).unwrap();
+                let received = Arc::clone(&received);
+                std::thread::spawn(move || {
+                    let mut client = StreamOwned::new(tls, stream);
+                    while let Some(request) = read_head(&mut client, &received) {
+                        let mut server = TcpStream::connect(gateway).unwrap();
+                        server.write_all(&request).unwrap();
+                        let answer = read_head(&mut server, &AtomicUsize::new(0)).unwrap();
+                        if client.write_all(&answer).is_err() {
+                            break;
+                        }
+                    }
+                });
+            }
+        });
+        front
+    }
+
+    fn received(&self) -> usize {
+        self.received.load(Ordering::SeqCst)
+    }
+
+    fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
+fn providers() -> Vec<TlsProvider> {
+    let mut providers = Vec::new();
+    if cfg!(feature = "rustls") {
+        providers.push(TlsProvider::Rustls);
+    }
+    if cfg!(feature = "native-tls") {
+        providers.push(TlsProvider::NativeTls);
+    }
+    providers
+}
+
+fn agent(provider: TlsProvider, root: &[u8]) -> ureq::Agent {
+    let roots = vec![Certificate::from_der(root).to_owned()];
+    let tls = TlsConfig::builder()
+        .provider(provider)
+        .root_certs(RootCerts::Specific(Arc::new(roots)))
+        .build();
+    ureq::Agent::config_builder()
+        .tls_config(tls)
+        .build()
+        .new_agent()
+}
+
+fn delete_at(address: SocketAddr, agent: ureq::Agent) -> Result<(), Error> {
+    let api_url = format!("https://{address}/ncr/api/v2");
+    let client = Client::builder(credentials())
+        .api_url(&api_url)
+        .agent(agent)
+        .build()
+        .unwrap();
+    client.delete_image("r", "i")
+}
+
+#[test]
+fn a_trusted_server_is_served() {
+    let authority = Authority::new("ours");
+    for provider in providers() {
+        let gateway = Gateway::with(&["r/i", "r/j"]);
+        let front = Front::new(authority.server("127.0.0.1", 2999), &gateway);
+        delete_at(front.address, agent(provider, &authority.certificate)).unwrap();
+        assert_eq!(gateway.images(), ["r/j"], "{provider:?}");
+        assert_eq!(
+            front.received(),
+            gateway.requests()[0].head.len(),
+            "{provider:?}"
+        );
+    }
+}
+
+#[test]
+fn a_server_that_cannot_be_trusted_gets_nothing() {
+    let (authority, other) = (Authority::new("ours"), Authority::new("other"));
+    for provider in providers() {
+        let is_rustls = provider == TlsProvider::Rustls;
+        for (signer, host, last_year, cause) in [
+            (&authority, "127.0.0.1", 2020, "expired"),
+            (
+                &authority,
+                "wrong.example.com",
+                2999,
+                if is_rustls {
+                    "wrong.example.com"
+                } else {
+                    "IP address mismatch"
+                },
+            ),
+            (
+                &other,
+                "127.0.0.1",
+                2999,
+                if is_rustls {
+                    "UnknownIssuer"
+                } else {
+                    "unable to get local issuer certificate"
+                },
+            ),
+        ] {
+            let gateway = Gateway::with(&["r/i"]);
+            let front = Front::new(signer.server(host, last_year), &gateway);
+            let outcome = delete_at(front.address, agent(provider, &authority.certificate));
+            assert_untrusted(&outcome.unwrap_err(), cause);
+            assert_eq!(
+                (front.connections(), front.received()),
+                (1, 0),
+                "{provider:?} {cause}"
+            );
+            assert_eq!(gateway.connections(), 0);
+        }
+    }
+}
+
+fn assert_untrusted(error: &Error, cause: &str) {
+    assert_eq!(error.kind(), ErrorKind::Transport, "{error}");
+    assert_eq!(error.attempts(), 1, "{error}");
+    assert!(!error.may_have_taken_effect(), "{error}");
+    let text = error.to_string();
+    assert!(
+        text.contains(" failed to prove by TLS who it is: check host and port "),
+        "{text}"
+    );
+    assert!(text.contains(cause), "{text}");
+}
+
+#[test]
+fn a_server_that_speaks_plain_http_gets_nothing() {
+    for provider in providers() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut received = vec![0; 64 * 1024];
+            let read = stream.read(&mut received).unwrap();
+            stream
+                .write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+                .unwrap();
+            received.truncate(read);
+            let _ = stream.read_to_end(&mut received);
+            received
+        });
+        let outcome = delete_at(
+            address,
+            agent(provider, &Authority::new("ours").certificate),
+        );
+        let is_rustls = provider == TlsProvider::Rustls;
+        let cause = if is_rustls {
+            "InvalidContentType"
+        } else {
+            "wrong version number"
+        };
+        assert_untrusted(&outcome.unwrap_err(), cause);
+        let received = server.join().unwrap();
+        let contains = |text: &str| {
+            received
+                .windows(text.len())
+                .any(|part| part == text.as_bytes())
+        };
+        assert!(!contains("DELETE") && !contains(ACCESS_KEY));
+    }
+}
+
+/// Deletes `r/i` at the API URL of the environment, with the root certificate from there if it has
+/// one, and else with a client that was given no agent.
+fn delete_as_the_environment_says() -> String {
+    let agent = std::env::var("ROOT").ok().map(|root| {
+        let root = BASE64_STANDARD.decode(root).unwrap();
+        agent(providers()[0], &root)
+    });
+    proxy::delete_as_the_environment_says(agent)
+}
+
+#[test]
+fn https_goes_through_the_proxy_of_the_environment() {
+    if_child(delete_as_the_environment_says);
+    let authority = Authority::new("ours");
+    let gateway = Gateway::with(&["r/i"]);
+    let front = Front::new(authority.server("ncr.example.com", 2999), &gateway);
+    let proxy = Proxy::new(front.address);
+    let run = |environment: &[(&str, &str)]| {
+        child(
+            "tls::https_goes_through_the_proxy_of_the_environment",
+            environment,
+        )
+    };
+    let proxy_url = format!("http://{}", proxy.address);
+    let root = BASE64_STANDARD.encode(&authority.certificate);
+    let api_url = ("API_URL", "https://ncr.example.com/ncr/api/v2");
+    let connect = "CONNECT ncr.example.com:443 HTTP/1.1";
+
+    // With roots of the caller's own, all the way.
+    assert_eq!(
+        run(&[api_url, ("HTTPS_PROXY", &proxy_url), ("ROOT", &root)]),
+        "deleted"
+    );
+    assert_eq!(proxy.lines(), [connect]);
+    assert_eq!(gateway.images(), [""; 0]);
+
+    // With the client's own agent, up to the certificate, which the web's roots do not know.
+    let text = run(&[api_url, ("HTTPS_PROXY", &proxy_url)]);
+    assert!(text.contains("failed to prove by TLS who it is"), "{text}");
+    assert_eq!(proxy.lines(), [connect, connect]);
+
+    // A host that needs no proxy gets none.
+    let front = Front::new(authority.server("127.0.0.1", 2999), &gateway);
+    gateway.put(&["r/i"]);
+    let direct = format!("https://{}/ncr/api/v2", front.address);
+    let outcome = run(&[
+        ("API_URL", &direct),
+        ("HTTPS_PROXY", &proxy_url),
+        ("NO_PROXY", "127.0.0.1"),
+        ("ROOT", &root),
+    ]);
+    assert_eq!(outcome, "deleted");
+    assert_eq!(gateway.images(), [""; 0]);
+    assert_eq!(proxy.lines().len(), 2);
+}
