@@ -18,7 +18,7 @@ use hmac::digest::zeroize::Zeroize;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use ureq::Timeout;
-use ureq::http::{Response, Uri};
+use ureq::http::{HeaderValue, Response, Uri};
 
 /// The HTTP client beneath this crate, so that a caller can build the [`ureq::Agent`] for
 /// [`ClientBuilder::agent`] at the version that this crate uses.
@@ -150,7 +150,7 @@ impl Client {
     /// ```
     pub fn delete_image(&self, registry: &str, image_name: &str) -> Result<(), Error> {
         let url = self.delete_url(registry, image_name)?;
-        self.send(&url).map_err(|error| {
+        self.send(url).map_err(|error| {
             let image = printable(&format!("{registry}/{image_name}"));
             error.context(&format!("cannot delete {image}"))
         })
@@ -735,14 +735,17 @@ impl Credentials {
     /// ```
     #[must_use]
     pub fn sign(&self, method: &str, request_target: &str, timestamp_ms: u64) -> String {
-        let timestamp = timestamp_ms.to_string();
+        self.signature(method, request_target, &timestamp_ms.to_string())
+    }
+
+    fn signature(&self, method: &str, request_target: &str, timestamp: &str) -> String {
         let mut mac = Hmac::clone(&self.hmac);
         for part in [
             method,
             " ",
             request_target,
             "\n",
-            &timestamp,
+            timestamp,
             "\n",
             &self.access_key,
         ] {
@@ -848,23 +851,64 @@ fn find_keys(text: &str) -> (Option<&str>, Option<&str>) {
 /// ```
 #[must_use]
 pub fn percent_encode(segment: &str) -> String {
-    let mut encoded = String::with_capacity(segment.len());
+    let mut encoded = Vec::with_capacity(segment.len() + segment.len() / 2 + 8);
     push_encoded(&mut encoded, segment);
-    encoded
+    ascii(encoded)
 }
 
-fn push_encoded(encoded: &mut String, segment: &str) {
-    for byte in segment.bytes() {
-        if is_unreserved(byte) {
-            encoded.push(char::from(byte));
-        } else {
-            let digit = |value| char::from(value + if value < 10 { b'0' } else { b'A' - 10 });
-            encoded.extend(['%', digit(byte >> 4), digit(byte & 0x0F)]);
-        }
+fn push_encoded(encoded: &mut Vec<u8>, segment: &str) {
+    let bytes = segment.as_bytes();
+    // A whole block is looked at in a few instructions, and most names need no more than that.
+    let is_plain = |block: &&[u8]| {
+        block
+            .iter()
+            .fold(true, |all, byte| all & is_unreserved(*byte))
+    };
+    let plain_blocks = bytes.chunks_exact(32).take_while(is_plain).count();
+    let (plain, mut rest) = bytes.split_at(32 * plain_blocks);
+    encoded.extend_from_slice(plain);
+    let next = |rest: &[u8]| {
+        rest.iter()
+            .enumerate()
+            .find_map(|(at, byte)| Some((at, escape(*byte)?)))
+    };
+    while let Some((at, escape)) = next(rest) {
+        let (plain, behind) = rest.split_at(at);
+        encoded.extend_from_slice(plain);
+        encoded.extend_from_slice(&escape);
+        rest = behind.get(1..).unwrap_or_default();
     }
+    encoded.extend_from_slice(rest);
 }
 
-fn is_unreserved(byte: u8) -> bool {
+/// Text of ASCII bytes alone, which no conversion can fail for.
+fn ascii(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
+/// What stands for a byte that cannot stand for itself.
+fn escape(byte: u8) -> Option<[u8; 3]> {
+    static ESCAPES: [Option<[u8; 3]>; 256] = {
+        let mut escapes = [None; 256];
+        let mut byte: u8 = 0;
+        let mut rest: &mut [_] = &mut escapes;
+        while let [first, behind @ ..] = rest {
+            if !is_unreserved(byte) {
+                *first = Some([b'%', hex_digit(byte >> 4), hex_digit(byte & 0x0F)]);
+            }
+            rest = behind;
+            byte = byte.wrapping_add(1);
+        }
+        escapes
+    };
+    ESCAPES.get(usize::from(byte)).copied().flatten()
+}
+
+const fn hex_digit(value: u8) -> u8 {
+    value + if value < 10 { b'0' } else { b'A' - 10 }
+}
+
+const fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
@@ -1036,24 +1080,25 @@ impl Client {
     fn delete_url(&self, registry: &str, image_name: &str) -> Result<String, Error> {
         check_registry(registry)?;
         check_image_name(image_name)?;
-        let mut url = String::with_capacity(self.api_url.url.len() + 64 + 3 * image_name.len());
-        url.push_str(&self.api_url.url);
+        let names = registry.len() + image_name.len();
+        let mut url = Vec::with_capacity(self.api_url.url.len() + names + names / 2 + 32);
+        url.extend_from_slice(self.api_url.url.as_bytes());
         for segment in ["repositories", registry, image_name] {
-            url.push('/');
+            url.push(b'/');
             push_encoded(&mut url, segment);
         }
         if url.len() > MAX_URL {
-            let image = printable(&format!("{registry}/{image_name}"));
             return Err(Error::invalid(format!(
-                "the names {image} make a URL of {} bytes: the longest is {MAX_URL}",
+                "the names {} make a URL of {} bytes: the longest is {MAX_URL}",
+                printable(&format!("{registry}/{image_name}")),
                 url.len()
             )));
         }
-        Ok(url)
+        Ok(ascii(url))
     }
 
     /// Sends requests until one is answered for good, or no time or no attempt is left.
-    fn send(&self, url: &str) -> Result<(), Error> {
+    fn send(&self, mut url: String) -> Result<(), Error> {
         let started = Instant::now();
         let time_left = || self.timeout.saturating_sub(started.elapsed());
         let mut clock_ahead_ms = self.clock_ahead_ms.load(Ordering::Relaxed);
@@ -1062,8 +1107,9 @@ impl Client {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let signed = self.sign(url.to_owned(), clock_ahead_ms);
-            let outcome = self.attempt(signed, time_left());
+            let signed = self.sign(url, clock_ahead_ms);
+            let outcome = self.attempt(&signed, time_left());
+            url = signed.url;
             let kind = outcome.as_ref().err().map(Error::kind);
 
             if clock_corrected && kind != Some(ErrorKind::Unauthorized) {
@@ -1100,20 +1146,20 @@ impl Client {
 
     /// Signs for this moment. `url` begins with the API URL.
     fn sign(&self, url: String, clock_ahead_ms: i64) -> SignedRequest {
-        let timestamp_ms = now_ms().saturating_add_signed(clock_ahead_ms);
+        let timestamp = now_ms().saturating_add_signed(clock_ahead_ms).to_string();
         let request_target = url.get(self.api_url.path_start..).unwrap_or_default();
         SignedRequest {
             signature: self
                 .credentials
-                .sign("DELETE", request_target, timestamp_ms),
-            timestamp: timestamp_ms.to_string(),
+                .signature("DELETE", request_target, &timestamp),
+            timestamp,
             credentials: self.credentials.clone(),
             url,
         }
     }
 
     /// Sends one request, which takes at most `time_left`, and sorts the answer.
-    fn attempt(&self, mut signed: SignedRequest, time_left: Duration) -> Result<(), Error> {
+    fn attempt(&self, signed: &SignedRequest, time_left: Duration) -> Result<(), Error> {
         let own = self.agent.config().timeouts();
         // ureq sends nothing in no time, and cannot count to the end of all times.
         let attempt = own.global.unwrap_or(ATTEMPT_TIMEOUT).min(time_left);
@@ -1123,7 +1169,7 @@ impl Client {
         let share = attempt * 9 / 20;
         let mut config = self
             .agent
-            .delete(std::mem::take(&mut signed.url))
+            .delete(&signed.url)
             .config()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -1133,7 +1179,9 @@ impl Client {
         if !self.api_url.is_https() {
             config = config.proxy(None);
         }
-        let mut request = config.build().header("User-Agent", USER_AGENT);
+        let mut request = config
+            .build()
+            .header("User-Agent", HeaderValue::from_static(USER_AGENT));
         for (name, value) in signed.headers() {
             request = request.header(name, value);
         }
@@ -1144,18 +1192,14 @@ impl Client {
             204 => Ok(()),
             200..=202 => match body.take(1).read(&mut [0]) {
                 Ok(0) => Ok(()),
-                Ok(_) => Err(refusal(&response, "", &signed)),
+                Ok(_) => Err(refusal(&response, "", signed)),
                 Err(error) => Err(self.no_answer(error.into())),
             },
             _ => {
                 // A body that breaks off takes nothing from what the status says.
                 let mut bytes = Vec::new();
                 let _ = body.take(MAX_READ).read_to_end(&mut bytes);
-                Err(refusal(
-                    &response,
-                    &String::from_utf8_lossy(&bytes),
-                    &signed,
-                ))
+                Err(refusal(&response, &String::from_utf8_lossy(&bytes), signed))
             }
         }
     }

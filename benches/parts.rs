@@ -1,0 +1,159 @@
+//! The signature and the percent encoder, beside their peers.
+
+use divan::{Bencher, black_box};
+
+fn main() {
+    divan::main();
+}
+
+#[divan::bench_group(sample_count = 1000)]
+mod signature {
+    use super::{Bencher, black_box};
+
+    use base64::Engine as _;
+    use base64::prelude::BASE64_STANDARD;
+    use hmac::{Hmac, KeyInit as _, Mac as _};
+    use ncloud_container_registry::Credentials;
+    use sha2::Sha256;
+
+    const ACCESS_KEY: &str = "AKTEST0123456789abcd";
+    const SECRET_KEY: &str = "SKTEST0123456789abcdefghijklmnopqrstuvwx";
+    const TARGET: &str = "/ncr/api/v2/repositories/my-registry/hello%2Fworld";
+    const TIMESTAMP_MS: u64 = 1_700_000_000_000;
+    const MESSAGE: &str = "DELETE /ncr/api/v2/repositories/my-registry/hello%2Fworld\n\
+                           1700000000000\nAKTEST0123456789abcd";
+    const SIGNATURE: &str = "LATiwP0b8zjFjl4BEBuGJV1sfIsX4tkwIT+y5z4vvnw=";
+
+    #[divan::bench]
+    fn a_floor(bencher: Bencher) {
+        let ready = Hmac::<Sha256>::new_from_slice(SECRET_KEY.as_bytes()).unwrap();
+        let mut buffer = [0; 44];
+        bencher.bench_local(|| {
+            let mut mac = black_box(&ready).clone();
+            mac.update(black_box(MESSAGE).as_bytes());
+            let length = BASE64_STANDARD
+                .encode_slice(mac.finalize().into_bytes(), &mut buffer)
+                .unwrap();
+            assert_eq!(length, SIGNATURE.len());
+            black_box(&buffer);
+        });
+        assert_eq!(buffer, SIGNATURE.as_bytes());
+    }
+
+    #[divan::bench]
+    fn sign(bencher: Bencher) {
+        let credentials = Credentials::new(ACCESS_KEY, SECRET_KEY).unwrap();
+        assert_eq!(credentials.sign("DELETE", TARGET, TIMESTAMP_MS), SIGNATURE);
+        bencher.bench_local(|| {
+            black_box(&credentials).sign(
+                black_box("DELETE"),
+                black_box(TARGET),
+                black_box(TIMESTAMP_MS),
+            )
+        });
+    }
+
+    #[divan::bench]
+    fn b_naive(bencher: Bencher) {
+        let sign = |secret_key: &str, method: &str, target: &str, timestamp_ms: u64| {
+            let message = format!("{method} {target}\n{timestamp_ms}\n{ACCESS_KEY}");
+            let mut mac = Hmac::<Sha256>::new_from_slice(secret_key.as_bytes()).unwrap();
+            mac.update(message.as_bytes());
+            BASE64_STANDARD.encode(mac.finalize().into_bytes())
+        };
+        assert_eq!(sign(SECRET_KEY, "DELETE", TARGET, TIMESTAMP_MS), SIGNATURE);
+        bencher.bench_local(|| {
+            sign(
+                black_box(SECRET_KEY),
+                black_box("DELETE"),
+                black_box(TARGET),
+                black_box(TIMESTAMP_MS),
+            )
+        });
+    }
+
+    #[divan::bench]
+    fn c_ring(bencher: Bencher) {
+        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, SECRET_KEY.as_bytes());
+        let sign = |key: &ring::hmac::Key, method: &str, target: &str, timestamp_ms: u64| {
+            let message = format!("{method} {target}\n{timestamp_ms}\n{ACCESS_KEY}");
+            BASE64_STANDARD.encode(ring::hmac::sign(key, message.as_bytes()))
+        };
+        assert_eq!(sign(&key, "DELETE", TARGET, TIMESTAMP_MS), SIGNATURE);
+        bencher.bench_local(|| {
+            sign(
+                black_box(&key),
+                black_box("DELETE"),
+                black_box(TARGET),
+                black_box(TIMESTAMP_MS),
+            )
+        });
+    }
+}
+
+#[divan::bench_group(sample_count = 1000)]
+mod percent_encoder {
+    use super::{Bencher, black_box};
+
+    use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
+
+    const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_')
+        .remove(b'~');
+
+    const NAMES: [&str; 10] = [
+        "app",
+        "hello/world",
+        "three components",
+        "nothing to encode",
+        "Korean",
+        "4 KiB app",
+        "4 KiB hello/world",
+        "4 KiB three components",
+        "4 KiB nothing to encode",
+        "4 KiB Korean",
+    ];
+
+    fn text(name: &str) -> String {
+        let (short, long) = match name.strip_prefix("4 KiB ") {
+            Some(short) => (short, 4096),
+            None => (name, 1),
+        };
+        let unit = match short {
+            "app" | "hello/world" => short,
+            "three components" => "platform/team-alpha/build-tools1",
+            "nothing to encode" => "platform-team-alpha-build-tools1",
+            "Korean" => "네이버/클라우드",
+            _ => unreachable!("{short}"),
+        };
+        unit.repeat(long / unit.len() + usize::from(long % unit.len() > 0))
+    }
+
+    fn compare(bencher: Bencher, name: &str, encode: impl Fn(&str) -> String) {
+        let text = text(name);
+        assert_eq!(
+            encode(&text),
+            percent_encoding::utf8_percent_encode(&text, RESERVED).to_string()
+        );
+        bencher.bench_local(|| encode(black_box(&text)));
+    }
+
+    #[divan::bench(args = NAMES)]
+    fn ours(bencher: Bencher, name: &str) {
+        compare(bencher, name, ncloud_container_registry::percent_encode);
+    }
+
+    #[divan::bench(args = NAMES)]
+    fn percent_encoding_crate(bencher: Bencher, name: &str) {
+        compare(bencher, name, |text| {
+            percent_encoding::utf8_percent_encode(text, RESERVED).to_string()
+        });
+    }
+
+    #[divan::bench(args = NAMES)]
+    fn urlencoding_crate(bencher: Bencher, name: &str) {
+        compare(bencher, name, |text| urlencoding::encode(text).into_owned());
+    }
+}
