@@ -1,5 +1,7 @@
 //! The signature and the percent encoder, beside their peers.
 
+#![allow(clippy::unwrap_used)]
+
 use divan::{Bencher, black_box};
 
 fn main() {

@@ -1,6 +1,6 @@
 #![doc = include_str!("../README.md")]
 
-use std::fmt::{self, Debug, Display, Formatter};
+use std::fmt::{self, Debug, Display, Formatter, Write as _};
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read};
@@ -43,7 +43,7 @@ const LONGEST_WAIT_MS: u64 = 5_000;
 /// above what a slow answer makes of a right one.
 const CLOCK_TOLERANCE_MS: u64 = 60_000;
 /// Of an error body, and of a credentials file: more than either ever needs.
-const MAX_READ: u64 = 64 * 1024;
+const MAX_READ: usize = 64 * 1024;
 /// Characters of a name, or of what a server says, that an error shows.
 const MAX_SHOWN: usize = 256;
 /// The longest URL that [`Uri`] holds, in bytes.
@@ -103,7 +103,7 @@ impl Client {
     pub fn from_env() -> Result<Client, Error> {
         let builder = Client::builder(Credentials::load()?);
         let setting = |name| match env(name, ErrorKind::InvalidInput)? {
-            Some(value) if value.is_empty() => Err(Error::invalid(format!(
+            Some(value) if value.is_empty() => Err(Error::invalid(&format!(
                 "the environment variable {name} is empty: give it a value or unset it"
             ))),
             value => Ok(value),
@@ -246,7 +246,7 @@ fn check_tls_provider(agent: &ureq::Agent, api_url: &ApiUrl) -> Result<(), Error
     if !api_url.is_https() {
         return Ok(());
     }
-    Err(Error::invalid(format!(
+    Err(Error::invalid(&format!(
         "the agent means to use {missing}, which is not built in: enable the feature {missing} or \
          set another provider in the agent's TlsConfig"
     )))
@@ -459,13 +459,13 @@ impl Region {
             ("fin", _) => "FKR",
             _ => {
                 let site = printable(site);
-                return Err(Error::invalid(format!(
+                return Err(Error::invalid(&format!(
                     "the site \"{site}\" in NCLOUD_SITE is not known: set it to public, gov or fin"
                 )));
             }
         };
         let region = printable(region.unwrap_or_default());
-        Err(Error::invalid(format!(
+        Err(Error::invalid(&format!(
             "the region \"{region}\" in NCLOUD_REGION is not known on the site {site}: set it to {known}"
         )))
     }
@@ -487,16 +487,17 @@ impl ApiUrl {
 
     fn parse(text: &str) -> Result<ApiUrl, Error> {
         // What stands before an @ may be a password, so this text alone does not show the value.
-        if text.contains('@') {
+        if has(text, b'@') {
             return Err(Error::invalid(
                 "the API URL contains an @: give it without user info",
             ));
         }
-        let refuse = |why| {
-            let shown = text.split(['?', '#']).next().unwrap_or_default();
-            Error::invalid(format!("the API URL \"{}\" {why}", printable(shown)))
+        let (shown, is_cut) = match text.as_bytes().iter().position(|byte| b"?#".contains(byte)) {
+            Some(at) => (text.get(..at).unwrap_or_default(), true),
+            None => (text, false),
         };
-        if text.contains(['?', '#']) {
+        let refuse = |why| Error::invalid(&format!("the API URL \"{}\" {why}", printable(shown)));
+        if is_cut {
             return Err(refuse(
                 "goes on with a query or a fragment: give it without",
             ));
@@ -554,9 +555,12 @@ impl ApiUrl {
 
 /// `localhost` is loopback by RFC 6761, section 6.3.
 fn is_loopback(host: &str) -> bool {
+    let in_brackets = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
     host.eq_ignore_ascii_case("localhost")
-        || host
-            .trim_matches(['[', ']'])
+        || in_brackets
+            .unwrap_or(host)
             .parse()
             .is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
@@ -595,14 +599,14 @@ impl Credentials {
         for (name, key) in [("access key", access_key), ("secret key", secret_key)] {
             let wrong = if key.is_empty() {
                 "is empty"
-            } else if key != key.trim() {
+            } else if key != key.trim_ascii() {
                 "has a blank or a line break before or after it"
-            } else if key.contains(char::is_control) {
+            } else if key.bytes().any(|byte| byte.is_ascii_control()) {
                 "holds a control character"
             } else {
                 continue;
             };
-            return Err(Error::credentials(format!(
+            return Err(Error::credentials(&format!(
                 "the {name} {wrong}: copy it once more"
             )));
         }
@@ -631,7 +635,7 @@ impl Credentials {
     pub fn from_env() -> Result<Credentials, Error> {
         Credentials::from_env_if_set()?.ok_or_else(|| {
             let ([access_key, _], [secret_key, _]) = (ACCESS_KEY_VARIABLES, SECRET_KEY_VARIABLES);
-            Error::credentials(format!(
+            Error::credentials(&format!(
                 "no keys in the environment: set {access_key} and {secret_key}"
             ))
         })
@@ -693,7 +697,7 @@ impl Credentials {
             Ok(None)
         };
         let half = |has, [lacks, or]: [&str; 2]| {
-            Error::credentials(format!(
+            Error::credentials(&format!(
                 "the environment has the {has} key but not the other: set {lacks} (or {or}) too"
             ))
         };
@@ -768,10 +772,10 @@ fn env(name: &str, kind: ErrorKind) -> Result<Option<String>, Error> {
     match std::env::var(name) {
         Ok(value) => Ok(Some(value)),
         Err(std::env::VarError::NotPresent) => Ok(None),
-        Err(std::env::VarError::NotUnicode(_)) => Err(Error::new(
-            kind,
-            format!("the environment variable {name} is not Unicode text"),
-        )),
+        Err(std::env::VarError::NotUnicode(_)) => {
+            let text = format!("the environment variable {name} is not Unicode text");
+            Err(Error::new(kind, &text))
+        }
     }
 }
 
@@ -780,28 +784,41 @@ fn read_credentials_file(path: &Path) -> Result<Credentials, Error> {
         "write the lines \"{ACCESS_KEY_SETTING} = ...\" and \"{SECRET_KEY_SETTING} = ...\" into it"
     );
     let unreadable = |error: io::Error| {
-        Error::credentials(format!("{}: {fix}", printable(&error.to_string()))).caused_by(error)
+        Error::credentials(&format!("{}: {fix}", printable(&error.to_string()))).caused_by(error)
     };
-    // Room for all of it from the start: a buffer that grows leaves copies of the secret behind.
-    let mut bytes = Vec::with_capacity(usize::try_from(MAX_READ + 1).unwrap_or(0));
-    let file = File::open(path).map_err(unreadable)?;
-    let read = file.take(MAX_READ + 1).read_to_end(&mut bytes);
-    let credentials = read.map_err(unreadable).and_then(|read| {
-        if u64::try_from(read).is_ok_and(|read| read > MAX_READ) {
-            return Err(Error::credentials(
-                "it is longer than 64 KiB: give the path of another file",
-            ));
+    let (mut buffer, mut filled) = (vec![0; MAX_READ + 1], 0);
+    let file = File::open(path);
+    let read = file.and_then(|mut file| fill(&mut buffer, &mut filled, &mut file));
+    let credentials = read.map_err(unreadable).and_then(|()| {
+        if filled > MAX_READ {
+            let text = "it is longer than 64 KiB: give the path of another file";
+            return Err(Error::credentials(text));
         }
-        let text = std::str::from_utf8(&bytes)
+        let bytes = buffer.get(..filled).unwrap_or_default();
+        let text = std::str::from_utf8(bytes)
             .map_err(|_| Error::credentials("it is not UTF-8 text: save it as UTF-8"))?;
         let (access_key, secret_key) = find_keys(text.trim_start_matches('\u{feff}'));
-        let lacks = |setting| Error::credentials(format!("it has no value for {setting}: {fix}"));
+        let lacks = |setting| Error::credentials(&format!("it has no value for {setting}: {fix}"));
         let access_key = access_key.ok_or_else(|| lacks(ACCESS_KEY_SETTING))?;
         let secret_key = secret_key.ok_or_else(|| lacks(SECRET_KEY_SETTING))?;
         Credentials::new(access_key, secret_key)
     });
-    bytes.as_mut_slice().zeroize();
+    buffer.as_mut_slice().zeroize();
     credentials
+}
+
+/// Reads until the source ends or the buffer is full; what was read before an error counts too. One
+/// buffer from the start, since one that grows leaves copies of a secret behind.
+fn fill(buffer: &mut [u8], filled: &mut usize, source: &mut dyn Read) -> io::Result<()> {
+    while let Some(free @ [_, ..]) = buffer.get_mut(*filled..) {
+        match source.read(free) {
+            Ok(0) => break,
+            Ok(read) => *filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// The keys of the default section or else of the first that has any.
@@ -811,7 +828,7 @@ fn find_keys(text: &str) -> (Option<&str>, Option<&str>) {
     let mut section = (None, None);
     let mut is_default = true;
     let end = std::iter::once("[]"); // closes the last section
-    for line in text.lines().map(str::trim).chain(end) {
+    for line in text.lines().map(str::trim_ascii).chain(end) {
         if line.starts_with('[') {
             let kept = if is_default {
                 &mut default_section
@@ -824,8 +841,8 @@ fn find_keys(text: &str) -> (Option<&str>, Option<&str>) {
             section = (None, None);
             is_default = line.eq_ignore_ascii_case("[DEFAULT]");
         } else if let Some((name, value)) = line.split_once('=') {
-            let value = Some(value.trim()).filter(|value| !value.is_empty());
-            match name.trim() {
+            let value = Some(value.trim_ascii()).filter(|value| !value.is_empty());
+            match name.trim_ascii() {
                 ACCESS_KEY_SETTING => section.0 = value,
                 SECRET_KEY_SETTING => section.1 = value,
                 _ => {} // a comment, or a setting of another tool
@@ -1019,10 +1036,10 @@ impl Error {
         self.0.may_have_taken_effect
     }
 
-    fn new(kind: ErrorKind, text: impl Into<String>) -> Error {
+    fn new(kind: ErrorKind, text: &str) -> Error {
         Error(Box::new(Failure {
             kind,
-            text: text.into(),
+            text: text.to_owned(),
             status: None,
             code: None,
             message: None,
@@ -1036,11 +1053,11 @@ impl Error {
         }))
     }
 
-    fn invalid(text: impl Into<String>) -> Error {
+    fn invalid(text: &str) -> Error {
         Error::new(ErrorKind::InvalidInput, text)
     }
 
-    fn credentials(text: impl Into<String>) -> Error {
+    fn credentials(text: &str) -> Error {
         Error::new(ErrorKind::Credentials, text)
     }
 
@@ -1088,7 +1105,7 @@ impl Client {
             push_encoded(&mut url, segment);
         }
         if url.len() > MAX_URL {
-            return Err(Error::invalid(format!(
+            return Err(Error::invalid(&format!(
                 "the names {} make a URL of {} bytes: the longest is {MAX_URL}",
                 printable(&format!("{registry}/{image_name}")),
                 url.len()
@@ -1187,19 +1204,24 @@ impl Client {
         }
         let mut response = request.call().map_err(|error| self.no_answer(error))?;
         let status = response.status().as_u16();
-        let body = response.body_mut().as_reader();
+        let mut body = response.body_mut().as_reader();
         match status {
             204 => Ok(()),
-            200..=202 => match body.take(1).read(&mut [0]) {
+            200..=202 => match body.read(&mut [0]) {
                 Ok(0) => Ok(()),
                 Ok(_) => Err(refusal(&response, "", signed)),
                 Err(error) => Err(self.no_answer(error.into())),
             },
             _ => {
                 // A body that breaks off takes nothing from what the status says.
-                let mut bytes = Vec::new();
-                let _ = body.take(MAX_READ).read_to_end(&mut bytes);
-                Err(refusal(&response, &String::from_utf8_lossy(&bytes), signed))
+                let (mut buffer, mut filled) = (vec![0; MAX_READ], 0);
+                let _ = fill(&mut buffer, &mut filled, &mut body);
+                buffer.truncate(filled);
+                Err(refusal(
+                    &response,
+                    &String::from_utf8_lossy(&buffer),
+                    signed,
+                ))
             }
         }
     }
@@ -1261,7 +1283,7 @@ impl Client {
                 "could not be spoken to: check the agent",
             ),
         };
-        let mut failure = Error::new(kind, format!("{} {text} ({cause})", self.api_url.origin()));
+        let mut failure = Error::new(kind, &format!("{} {text} ({cause})", self.api_url.origin()));
         failure.0.may_have_taken_effect = sent;
         failure.0.is_transient = transient;
         failure.caused_by(error)
@@ -1295,13 +1317,17 @@ fn is_unreachable(error: &io::Error) -> bool {
 fn refusal(response: &Response<ureq::Body>, body: &str, signed: &SignedRequest) -> Error {
     let status = response.status();
     let said = |text: &str| Some(printable(&signed.redact(text))).filter(|text| !text.is_empty());
-    let in_body = |path: &[&str]| said(&json_text(body, path)?);
-    let code = in_body(&["error", "errorCode"])
-        .or_else(|| in_body(&["responseError", "returnCode"]))
-        .or_else(|| in_body(&["returnCode"]));
-    let message = in_body(&["error", "message"])
-        .or_else(|| in_body(&["responseError", "returnMessage"]))
-        .or_else(|| in_body(&["returnMessage"]));
+    let first = |paths: [&[&str]; 3]| paths.iter().find_map(|path| said(&json_text(body, path)?));
+    let code = first([
+        &["error", "errorCode"],
+        &["responseError", "returnCode"],
+        &["returnCode"],
+    ]);
+    let message = first([
+        &["error", "message"],
+        &["responseError", "returnMessage"],
+        &["returnMessage"],
+    ]);
     let header = |name| response.headers().get(name)?.to_str().ok();
     let trace_id = header("x-ncp-trace-id").and_then(said);
     let now_ms = i64::try_from(now_ms()).unwrap_or(i64::MAX);
@@ -1328,7 +1354,7 @@ fn refusal(response: &Response<ureq::Body>, body: &str, signed: &SignedRequest) 
             text.extend([before, detail, after]);
         }
     }
-    let mut error = Error::new(kind(status.as_u16()), text);
+    let mut error = Error::new(kind(status.as_u16()), &text);
     if error.0.kind == ErrorKind::Unauthorized {
         error.0.clock_ahead_ms = service_ms.map(|service_ms| service_ms.saturating_sub(now_ms));
         error
@@ -1393,29 +1419,44 @@ fn clock_hint(clock_ahead_ms: i64) -> Option<String> {
 impl SignedRequest {
     /// `text` without what this request identifies itself with, in case a server repeats it.
     fn redact(&self, text: &str) -> String {
-        let text = text.replace(&self.signature, "[signature]");
+        let text = replace(text, &self.signature, "[signature]");
         let access_key = self.credentials.access_key();
         if access_key.len() < 8 {
             return text; // no real one, and likely a part of ordinary words
         }
-        text.replace(access_key, "[access key]")
+        replace(&text, access_key, "[access key]")
     }
 }
 
-fn check_registry(registry: &str) -> Result<(), Error> {
-    let why = if registry.contains('/') {
-        "contains a /: give the registry alone, and what follows it as the image name"
-    } else {
-        return check_name("registry", registry);
+/// As `str::replace` does, in a tenth of its machine code.
+fn replace(text: &str, old: &str, new: &str) -> String {
+    let mut replaced = String::new();
+    let mut rest = text;
+    let next = |rest: &str| {
+        rest.as_bytes()
+            .windows(old.len().max(1))
+            .position(|part| part == old.as_bytes())
     };
-    Err(refused("registry", registry, why))
+    while let Some((before, behind)) = next(rest).and_then(|at| rest.split_at_checked(at)) {
+        replaced.extend([before, new]);
+        rest = behind.get(old.len()..).unwrap_or_default();
+    }
+    replaced + rest
+}
+
+fn check_registry(registry: &str) -> Result<(), Error> {
+    if has(registry, b'/') {
+        let why = "contains a /: give the registry alone, and what follows it as the image name";
+        return Err(refused("registry", registry, why));
+    }
+    check_name("registry", registry)
 }
 
 fn check_image_name(image_name: &str) -> Result<(), Error> {
-    let why = if image_name.contains('@') {
+    let why = if has(image_name, b'@') {
         "contains an @, as before a digest: the whole image would be deleted, with all of its \
          tags; drop the digest if that is meant"
-    } else if image_name.contains(':') {
+    } else if has(image_name, b':') {
         "contains a :, as before a tag: the whole image would be deleted, with all of its tags; \
          drop the tag if that is meant"
     } else {
@@ -1429,9 +1470,9 @@ fn check_image_name(image_name: &str) -> Result<(), Error> {
 fn check_name(what: &str, name: &str) -> Result<(), Error> {
     let why = if name.is_empty() {
         "is empty: give it"
-    } else if name.contains(char::is_control) {
+    } else if name.chars().any(char::is_control) {
         "contains a control character: remove it"
-    } else if name.contains('%') {
+    } else if has(name, b'%') {
         "contains a %: pass the name unencoded, it is encoded on the way"
     } else if name.split('/').any(str::is_empty) {
         "begins or ends with a / or has two in a row: remove the one too many"
@@ -1443,29 +1484,31 @@ fn check_name(what: &str, name: &str) -> Result<(), Error> {
     Err(refused(what, name, why))
 }
 
+fn has(text: &str, byte: u8) -> bool {
+    text.as_bytes().contains(&byte)
+}
+
 fn refused(what: &str, name: &str, why: &str) -> Error {
-    Error::invalid(format!("the {what} \"{}\" {why}", printable(name)))
+    Error::invalid(&format!("the {what} \"{}\" {why}", printable(name)))
 }
 
 /// `text` on one line of a terminal: at most [`MAX_SHOWN`] characters, and those escaped that
 /// could break the line, steer the terminal, or change the order in which text is read.
 fn printable(text: &str) -> String {
     let mut shown = String::new();
-    let mut characters = text.chars();
-    for character in characters.by_ref().take(MAX_SHOWN) {
-        match character {
-            '\u{200B}'..='\u{200F}'
-            | '\u{2028}'..='\u{202E}'
-            | '\u{2060}'..='\u{206F}'
-            | '\u{FEFF}' => {
-                shown.extend(character.escape_unicode());
-            }
-            control if control.is_control() => shown.extend(control.escape_default()),
-            plain => shown.push(plain),
+    for (position, character) in text.chars().enumerate() {
+        if position == MAX_SHOWN {
+            shown.push('…');
+            break;
         }
-    }
-    if characters.next().is_some() {
-        shown.push('…');
+        let steers = character.is_control()
+            || matches!(character, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}')
+            || matches!(character, '\u{2060}'..='\u{206F}' | '\u{FEFF}');
+        if steers {
+            let _ = write!(shown, "\\u{{{:x}}}", u32::from(character));
+        } else {
+            shown.push(character);
+        }
     }
     shown
 }
@@ -1474,7 +1517,7 @@ fn printable(text: &str) -> String {
 /// no such value, is malformed, or is nested more than [`Json::MAX_DEPTH`] deep.
 fn json_text(document: &str, path: &[&str]) -> Option<String> {
     let mut json = Json {
-        rest: document,
+        rest: document.as_bytes(),
         found: None,
     };
     json.value(Some(path), Json::MAX_DEPTH)?;
@@ -1484,7 +1527,7 @@ fn json_text(document: &str, path: &[&str]) -> Option<String> {
 
 /// Reads a document from front to back and keeps the value at one path.
 struct Json<'a> {
-    rest: &'a str,
+    rest: &'a [u8],
     found: Option<String>,
 }
 
@@ -1495,9 +1538,8 @@ impl Json<'_> {
     /// Reads one value. `path` leads from it to the value to keep, and is none where that cannot be.
     fn value(&mut self, path: Option<&[&str]>, depth_left: u32) -> Option<()> {
         self.skip_blanks();
-        let text = match self.rest.bytes().next()? {
-            b'{' => return self.object(path, depth_left.checked_sub(1)?),
-            b'[' => return self.array(depth_left.checked_sub(1)?),
+        let text = match self.rest.first()? {
+            b'{' | b'[' => return self.items(path, depth_left.checked_sub(1)?),
             b'"' => Some(self.string()?),
             b'-' | b'0'..=b'9' => Some(self.number()?),
             _ if self.skip("true") || self.skip("false") || self.skip("null") => None,
@@ -1509,40 +1551,29 @@ impl Json<'_> {
         Some(())
     }
 
-    fn object(&mut self, path: Option<&[&str]>, depth_left: u32) -> Option<()> {
-        self.skip("{");
-        if self.skip_token("}") {
+    /// Reads an object or an array.
+    fn items(&mut self, path: Option<&[&str]>, depth_left: u32) -> Option<()> {
+        let is_object = self.byte()? == b'{';
+        let end = if is_object { "}" } else { "]" };
+        if self.skip_token(end) {
             return Some(());
         }
         loop {
-            self.skip_blanks();
-            let key = self.string()?;
-            let path = match path {
-                Some([first, rest @ ..]) if *first == key => {
-                    self.found = None; // of two members of the same name, the last counts
-                    Some(rest)
+            let mut path_behind = None;
+            if is_object {
+                self.skip_blanks();
+                let name = self.string()?;
+                if !self.skip_token(":") {
+                    return None;
                 }
-                _ => None,
-            };
-            if !self.skip_token(":") {
-                return None;
+                if let Some([_, rest @ ..]) = path.filter(|path| path.first() == Some(&&*name)) {
+                    self.found = None; // of two members of the same name, the last counts
+                    path_behind = Some(rest);
+                }
             }
-            self.value(path, depth_left)?;
+            self.value(path_behind, depth_left)?;
             if !self.skip_token(",") {
-                return self.skip_token("}").then_some(());
-            }
-        }
-    }
-
-    fn array(&mut self, depth_left: u32) -> Option<()> {
-        self.skip("[");
-        if self.skip_token("]") {
-            return Some(());
-        }
-        loop {
-            self.value(None, depth_left)?;
-            if !self.skip_token(",") {
-                return self.skip_token("]").then_some(());
+                return self.skip_token(end).then_some(());
             }
         }
     }
@@ -1551,52 +1582,51 @@ impl Json<'_> {
         if !self.skip("\"") {
             return None;
         }
-        let mut text = String::new();
+        let mut text = Vec::new();
         loop {
-            let end = self
-                .rest
-                .find(|c| matches!(c, '"' | '\\' | '\0'..='\x1F'))?;
-            let (plain, rest) = self.rest.split_at_checked(end)?;
-            text.push_str(plain);
-            self.rest = rest;
-            if self.skip("\"") {
-                return Some(text);
+            match self.byte()? {
+                b'"' => return String::from_utf8(text).ok(),
+                b'\\' => {
+                    let character = self.escaped()?;
+                    text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                }
+                0..=0x1F => return None,
+                byte => text.push(byte),
             }
-            if !self.skip("\\") {
-                return None;
-            }
-            text.push(self.escaped()?);
         }
     }
 
     /// What follows a backslash. Characters beyond U+FFFF are written as two surrogates.
     fn escaped(&mut self) -> Option<char> {
-        let mut characters = self.rest.chars();
-        let escape = characters.next()?;
-        self.rest = characters.as_str();
-        match escape {
-            '"' | '\\' | '/' => Some(escape),
-            'b' => Some('\u{8}'),
-            'f' => Some('\u{C}'),
-            'n' => Some('\n'),
-            'r' => Some('\r'),
-            't' => Some('\t'),
-            'u' => match self.four_hex_digits()? {
-                high @ 0xD800..0xDC00 if self.skip("\\u") => {
-                    let low = self.four_hex_digits()?;
-                    char::decode_utf16([high, low]).next()?.ok()
-                }
-                unit => char::from_u32(unit.into()),
-            },
-            _ => None,
-        }
+        let unit = match self.byte()? {
+            byte @ (b'"' | b'\\' | b'/') => byte.into(),
+            b'b' => 0x08,
+            b'f' => 0x0C,
+            b'n' => 0x0A,
+            b'r' => 0x0D,
+            b't' => 0x09,
+            b'u' => self.four_hex_digits()?,
+            _ => return None,
+        };
+        let is_first = (0xD800..0xDC00).contains(&unit);
+        let second = if is_first && self.skip("\\u") {
+            self.four_hex_digits()?
+        } else {
+            0
+        };
+        let units = [unit, second]
+            .into_iter()
+            .take(if is_first { 2 } else { 1 });
+        char::decode_utf16(units).next()?.ok()
     }
 
     fn four_hex_digits(&mut self) -> Option<u16> {
-        let (digits, rest) = self.rest.split_at_checked(4)?;
-        self.rest = rest;
-        let are_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit()); // and no sign
-        u16::from_str_radix(digits, 16).ok().filter(|_| are_hex)
+        let mut value = 0;
+        for _ in 0..4 {
+            let digit = char::from(self.byte()?).to_digit(16)?;
+            value = value * 16 + digit;
+        }
+        value.try_into().ok()
     }
 
     fn number(&mut self) -> Option<String> {
@@ -1612,18 +1642,29 @@ impl Json<'_> {
             let _sign = self.skip("+") || self.skip("-");
             self.digits()?;
         }
-        start.strip_suffix(self.rest).map(str::to_owned)
+        String::from_utf8(start.strip_suffix(self.rest)?.to_vec()).ok()
     }
 
     fn digits(&mut self) -> Option<()> {
-        let rest = self.rest.trim_start_matches(|c: char| c.is_ascii_digit());
-        let any = rest.len() < self.rest.len();
+        let count = self
+            .rest
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
+        self.rest = self.rest.get(count..)?;
+        (count > 0).then_some(())
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        let (first, rest) = self.rest.split_first()?;
         self.rest = rest;
-        any.then_some(())
+        Some(*first)
     }
 
     fn skip_blanks(&mut self) {
-        self.rest = self.rest.trim_start_matches([' ', '\t', '\n', '\r']);
+        while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] = self.rest {
+            self.rest = rest;
+        }
     }
 
     fn skip_token(&mut self, token: &str) -> bool {
@@ -1632,7 +1673,7 @@ impl Json<'_> {
     }
 
     fn skip(&mut self, text: &str) -> bool {
-        let rest = self.rest.strip_prefix(text);
+        let rest = self.rest.strip_prefix(text.as_bytes());
         self.rest = rest.unwrap_or(self.rest);
         rest.is_some()
     }
@@ -1651,39 +1692,44 @@ fn backoff(attempts: u32) -> Duration {
 /// An HTTP date in any of its three forms (RFC 9110, section 5.6.7), as milliseconds since the
 /// epoch; none if it is malformed or before the epoch.
 fn http_date_ms(text: &str) -> Option<i64> {
-    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    let parts: Vec<&str> = text
-        .split([' ', ',', '-'])
-        .filter(|part| !part.is_empty())
-        .collect();
-    // The last form, which asctime() writes, has the year at the end.
-    let ([_, day, month, year, time, "GMT"] | [_, month, day, time, year]) = *parts else {
-        return None;
+    let (day, month, year, time) = if let Some((_, text)) = text.split_once(", ") {
+        // 06 Nov 1994 08:49:37 GMT, or 06-Nov-94 08:49:37 GMT
+        let (date, time) = text.strip_suffix(" GMT")?.rsplit_once(' ')?;
+        (date.get(..2)?, date.get(3..6)?, date.get(7..)?, time)
+    } else {
+        // Sun Nov  6 08:49:37 1994
+        let (text, year) = text.rsplit_once(' ')?;
+        let (date, time) = text.rsplit_once(' ')?;
+        (date.get(8..)?, date.get(4..7)?, year, time)
     };
     let number = |text: &str, range: RangeInclusive<i64>| {
-        text.parse().ok().filter(|number| range.contains(number))
+        text.trim_ascii_start()
+            .parse()
+            .ok()
+            .filter(|number| range.contains(number))
     };
-    let month = MONTHS
-        .find(month)
-        .filter(|at| month.len() == 3 && at % 3 == 0)?
-        / 3;
     let day = number(day, 1..=31)?;
+    let month = MONTHS.iter().position(|name| *name == month)?;
     let year = match number(year, 0..=9999)? {
-        year @ 0..70 => 2000 + year, // two digits, in the form of RFC 850
+        year @ 0..70 => 2000 + year, // two digits
         year @ 70..100 => 1900 + year,
         year => year,
     };
-    let mut time = time.split(':');
-    let mut next = |range| number(time.next()?, range);
-    let (hour, minute, second) = (next(0..=23)?, next(0..=59)?, next(0..=60)?);
+    let hour = number(time.get(..2)?, 0..=23)?;
+    let minute = number(time.get(3..5)?, 0..=59)?;
+    let second = number(time.get(6..)?, 0..=60)?;
 
     // Days since the epoch, with years that begin in March so that a leap day is the last.
     let month = i64::try_from(month).ok()? + 10;
     let (year, month) = (year - 1 + month / 12, month % 12);
     let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day;
     let seconds = ((days - 719_469) * 24 + hour) * 3600 + minute * 60 + second;
-    (seconds >= 0 && time.next().is_none()).then_some(seconds * 1000)
+    (seconds >= 0).then_some(seconds * 1000)
 }
+
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
 
 /// Milliseconds since the epoch.
 fn now_ms() -> u64 {

@@ -234,7 +234,7 @@ fn a_file_without_keys_says_what_to_put_there() {
         .join("ncr-no-such-folder")
         .join("configure\n");
     let error = Credentials::from_file(&missing).unwrap_err();
-    let shown = missing.display().to_string().replace('\n', "\\n");
+    let shown = missing.display().to_string().replace('\n', "\\u{a}");
     let text = error.to_string();
     assert!(
         text.starts_with(&format!("cannot take keys from the file {shown}: ")),

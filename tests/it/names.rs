@@ -67,7 +67,7 @@ fn a_name_that_could_mean_something_else_is_refused() {
         assert_refused(registry, "i", &format!("the registry \"{registry}\" {why}"));
     }
     for (name, shown) in [
-        ("a\nb", "a\\nb"),
+        ("a\nb", "a\\u{a}b"),
         ("\0", "\\u{0}"),
         ("a\u{1b}[31m", "a\\u{1b}[31m"),
         ("\u{7f}", "\\u{7f}"),

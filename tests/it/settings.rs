@@ -179,7 +179,7 @@ fn an_api_url_is_https_or_loopback() {
         "a\n",
         "https://é",
     ] {
-        let shown = api_url.replace('\n', "\\n");
+        let shown = api_url.replace('\n', "\\u{a}");
         let error = Client::builder(credentials())
             .api_url(api_url)
             .build()

@@ -178,7 +178,7 @@ fn what_is_shown_cannot_steer_a_terminal() {
     assert_eq!(printable("a \"b\" \\ é 한 😀"), "a \"b\" \\ é 한 😀");
     assert_eq!(
         printable("a\nb\r\t\u{1b}[31m\u{7f}\u{9b}"),
-        "a\\nb\\r\\t\\u{1b}[31m\\u{7f}\\u{9b}"
+        "a\\u{a}b\\u{d}\\u{9}\\u{1b}[31m\\u{7f}\\u{9b}"
     );
     assert_eq!(
         printable("a\u{202e}b\u{2028}\u{feff}\u{200f}"),
