@@ -131,7 +131,8 @@ impl Client {
     /// Deletes the image `image_name`, with all of its tags, from `registry`.
     ///
     /// Both names are given as they are (`hello/world`), not percent-encoded. `Ok` means that the
-    /// service confirmed the deletion.
+    /// image is gone: the service confirmed the deletion, or no longer finds the image after a
+    /// request whose answer was lost.
     ///
     /// Source: [Delete image](https://api.ncloud-docs.com/docs/en/containerregistry-deleteimage).
     ///
@@ -1255,13 +1256,15 @@ impl Client {
             E::TlsRequired => (K::Transport, false, false, NO_TLS),
             #[cfg(feature = "native-tls")]
             E::NativeTls(_) | E::Der(_) => (K::Transport, false, false, UNTRUSTED),
+            #[cfg(feature = "rustls")]
+            E::Rustls(_) => (K::Transport, false, false, UNTRUSTED),
             E::Tls(_) => (K::Transport, false, false, UNTRUSTED),
             // So rustls reports. It looks at the certificate, and stumbles over plain text instead
             // of TLS, before anything is sent; a record that is broken may come later.
             E::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
-                let early = ["invalid peer certificate", "InvalidContentType"];
-                let sent = !early.iter().any(|text| cause.contains(text));
-                (K::Transport, sent, false, UNTRUSTED)
+                let is_early = cause.starts_with("invalid peer certificate")
+                    || cause.ends_with("InvalidContentType");
+                (K::Transport, !is_early, false, UNTRUSTED)
             }
             E::Io(_) => (K::Transport, true, true, "broke the connection: try again"),
             E::Protocol(_) | E::LargeResponseHeader(..) => (
@@ -1270,11 +1273,11 @@ impl Client {
                 false,
                 "gave an answer that is not HTTP: check the API URL",
             ),
-            E::Http(_) | E::BadUri(_) => (
+            E::Http(_) | E::BadUri(_) | E::RequireHttpsOnly(_) => (
                 K::InvalidInput,
                 false,
                 false,
-                "cannot stand in a request: check the API URL",
+                "cannot be sent to as it is: check the API URL and the agent",
             ),
             _ => (
                 K::Transport,

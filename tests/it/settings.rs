@@ -355,3 +355,38 @@ fn an_agent_with_tls_that_is_not_built_in_is_refused() {
         .delete_image("r", "i")
         .unwrap();
 }
+
+#[test]
+fn an_agent_for_https_alone_sends_nothing_to_loopback_http() {
+    let gateway = Gateway::with(&["r/i"]);
+    let agent = ureq::Agent::config_builder()
+        .https_only(true)
+        .build()
+        .new_agent();
+    let client = builder(&gateway).agent(agent).build().unwrap();
+    let error = client.delete_image("r", "i").unwrap_err();
+    assert_eq!(
+        (error.kind(), error.attempts()),
+        (ErrorKind::InvalidInput, 1)
+    );
+    assert!(!error.may_have_taken_effect());
+    assert_eq!(gateway.connections(), 0);
+}
+
+#[test]
+fn an_agent_with_endless_time_outs_does_no_harm() {
+    let gateway = Gateway::with(&["r/i"]);
+    let agent = ureq::Agent::config_builder()
+        .timeout_global(Some(Duration::MAX))
+        .timeout_connect(Some(Duration::MAX))
+        .timeout_resolve(Some(Duration::MAX))
+        .build()
+        .new_agent();
+    let client = builder(&gateway)
+        .agent(agent)
+        .timeout(Duration::MAX)
+        .build()
+        .unwrap();
+    client.delete_image("r", "i").unwrap();
+    assert_eq!(gateway.images(), [""; 0]);
+}

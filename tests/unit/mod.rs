@@ -280,3 +280,16 @@ proptest! {
         let _ = http_date_ms(&text);
     }
 }
+
+#[test]
+fn the_key_is_wiped_when_the_credentials_are_dropped() {
+    fn is_wiped<T: hmac::digest::zeroize::ZeroizeOnDrop>() {}
+    is_wiped::<Sha256>(); // HMAC's state is that of two hashes
+    // And there is one copy of it, however many clients sign with it.
+    let credentials = Credentials::new("a", "s").unwrap();
+    let client = Client::new(Region::Korea, credentials.clone());
+    assert!(Arc::ptr_eq(
+        &credentials.hmac,
+        &client.clone().credentials.hmac
+    ));
+}
