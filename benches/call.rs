@@ -2,101 +2,21 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
-use divan::{AllocProfiler, Bencher};
-use ncloud_container_registry::{Client, Credentials, ureq};
+use divan::Bencher;
 
-#[global_allocator]
-static ALLOCATOR: AllocProfiler = AllocProfiler::system();
+use peer::{CONNECTIONS, agent, delete, delete_with_ureq, our_client, start_server, url};
 
-static CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
+mod peer;
 
 fn main() {
     let address = start_server();
     many_calls(address);
     side_by_side(address);
     divan::main();
-}
-
-/// Answers every request with 204, keeps nothing, and counts the connections.
-fn start_server() -> SocketAddr {
-    fn serve(mut stream: TcpStream) {
-        stream.set_nodelay(true).unwrap();
-        let mut buffer = [0; 4096];
-        let mut filled = 0;
-        while let Ok(read @ 1..) = stream.read(buffer.get_mut(filled..).unwrap()) {
-            filled += read;
-            if buffer.get(..filled).unwrap().ends_with(b"\r\n\r\n") {
-                filled = 0;
-                stream
-                    .write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
-                    .unwrap();
-            }
-        }
-    }
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            CONNECTIONS.fetch_add(1, Ordering::SeqCst);
-            std::thread::spawn(|| serve(stream.unwrap()));
-        }
-    });
-    address
-}
-
-fn our_client(address: SocketAddr) -> Client {
-    let credentials = Credentials::new(
-        "AKTEST0123456789abcd",
-        "SKTEST0123456789abcdefghijklmnopqrstuvwx",
-    );
-    let api_url = format!("http://{address}/ncr/api/v2");
-    Client::builder(credentials.unwrap())
-        .api_url(&api_url)
-        .build()
-        .unwrap()
-}
-
-fn delete(client: &Client) {
-    client.delete_image("my-registry", "hello/world").unwrap();
-}
-
-/// ureq alone, as careful as this crate makes it or with no time-outs, as it comes.
-fn agent(with_time_outs: bool) -> ureq::Agent {
-    let mut config = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .max_redirects(0);
-    if with_time_outs {
-        config = config
-            .timeout_global(Some(Duration::from_secs(30)))
-            .timeout_resolve(Some(Duration::from_secs(10)))
-            .timeout_connect(Some(Duration::from_secs(10)));
-    }
-    config.build().new_agent()
-}
-
-fn delete_with_ureq(agent: &ureq::Agent, url: &str) {
-    let response = agent
-        .delete(url)
-        .header("User-Agent", "ncloud-container-registry/0.1.0")
-        .header("Content-Type", "application/json")
-        .header("x-ncp-apigw-timestamp", "1700000000000")
-        .header("x-ncp-iam-access-key", "AKTEST0123456789abcd")
-        .header(
-            "x-ncp-apigw-signature-v2",
-            "LATiwP0b8zjFjl4BEBuGJV1sfIsX4tkwIT+y5z4vvnw=",
-        )
-        .call()
-        .unwrap();
-    assert_eq!(response.status(), 204);
-}
-
-fn url(address: SocketAddr) -> String {
-    format!("http://{address}/ncr/api/v2/repositories/my-registry/hello%2Fworld")
 }
 
 /// 10,000 deletes with one client: how many connections, how much memory.

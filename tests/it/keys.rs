@@ -212,6 +212,11 @@ fn a_file_without_keys_says_what_to_put_there() {
         no_secret
     );
     // No pair is put together from two sections.
+    let other = "[a]\nncloud_access_key_id = o\nncloud_secret_access_key = o\n";
+    assert_eq!(
+        from_text(format!("{other}[DEFAULT]\nncloud_access_key_id = a\n")),
+        no_secret
+    );
     assert_eq!(
         from_text("[a]\nncloud_access_key_id = a\n[b]\nncloud_secret_access_key = s"),
         no_secret
