@@ -657,8 +657,8 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Credentials`] if the file cannot be read, is longer than 64 KiB, is not UTF-8,
-    /// or lacks a key, or if [`new`](Credentials::new) refuses one.
+    /// [`ErrorKind::Credentials`] if the file cannot be read, is no regular file, is longer than
+    /// 64 KiB, is not UTF-8, or lacks a key, or if [`new`](Credentials::new) refuses one.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Credentials, Error> {
         let path = path.as_ref();
         read_credentials_file(path).map_err(|error| {
@@ -787,6 +787,11 @@ fn read_credentials_file(path: &Path) -> Result<Credentials, Error> {
     let unreadable = |error: io::Error| {
         Error::credentials(&format!("{}: {fix}", printable(&error.to_string()))).caused_by(error)
     };
+    // To open a pipe would wait for somebody to write to it.
+    if !path.metadata().map_err(unreadable)?.is_file() {
+        let text = "it is not a regular file: give the path of another file";
+        return Err(Error::credentials(text));
+    }
     let (mut buffer, mut filled) = (vec![0; MAX_READ + 1], 0);
     let file = File::open(path);
     let read = file.and_then(|mut file| fill(&mut buffer, &mut filled, &mut file));

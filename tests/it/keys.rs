@@ -249,6 +249,31 @@ fn a_file_without_keys_says_what_to_put_there() {
     assert!(error.source().unwrap().is::<std::io::Error>());
     let folder = Credentials::from_file(std::env::temp_dir()).unwrap_err();
     assert_eq!(folder.kind(), ErrorKind::Credentials);
+    assert!(
+        folder.to_string().contains("it is not a regular file"),
+        "{folder}"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_or_a_device_is_no_file_of_keys() {
+    let folder = std::env::temp_dir().join(format!("ncr-pipe-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let pipe = folder.join("pipe");
+    let made = std::process::Command::new("mkfifo")
+        .arg(&pipe)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    for path in [&*pipe, "/dev/zero".as_ref()] {
+        let error = Credentials::from_file(path).unwrap_err();
+        assert!(
+            error.to_string().contains("it is not a regular file"),
+            "{error}"
+        );
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]
