@@ -4,7 +4,7 @@ use std::fmt::{self, Debug, Display, Formatter, Write as _};
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read};
-use std::net::IpAddr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use hmac::digest::zeroize::Zeroize;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use ureq::Timeout;
+use ureq::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use ureq::http::{HeaderValue, Response, Uri};
 
 /// The HTTP client beneath this crate, so that a caller can build the [`ureq::Agent`] for
@@ -46,6 +47,8 @@ const CLOCK_TOLERANCE_MS: u64 = 60_000;
 const MAX_READ: usize = 64 * 1024;
 /// Characters of a name, or of what a server says, that an error shows.
 const MAX_SHOWN: usize = 256;
+/// Bytes of a key: a hundred times what the service hands out, and surely fit for a header.
+const MAX_KEY: usize = 4096;
 /// The longest URL that [`Uri`] holds, in bytes.
 const MAX_URL: usize = 65_534;
 
@@ -158,7 +161,8 @@ impl Client {
     }
 
     /// Like [`delete_image`](Client::delete_image), but an image that is not there is no error:
-    /// `true` if it was deleted, `false` if there was none.
+    /// `true` if it was deleted, `false` if there was none. It is `true`, too, for an image that is
+    /// not found after a request whose answer was lost.
     ///
     /// # Errors
     ///
@@ -300,9 +304,14 @@ impl ClientBuilder {
     }
 
     /// An agent to send with, for a proxy, root certificates or time-outs of your own. Its
-    /// time-outs for connecting and for a whole request replace this crate's 10 and 30 seconds;
-    /// redirects are not followed whatever it says. Default: an agent that reads the proxy from
-    /// the environment.
+    /// time-outs for a whole request, for looking up the host name and for connecting replace this
+    /// crate's 30, 10 and 10 seconds, as far as the call's time allows; redirects are not followed
+    /// whatever it says. Default: an agent that reads the proxy from the environment, since that is
+    /// where users expect to set it.
+    ///
+    /// ureq panics when an agent asks for what ureq was built without, such as a SOCKS proxy or the
+    /// platform's certificate verifier: enable ureq's own feature for these. A SOCKS proxy in the
+    /// environment is ignored without that feature.
     pub fn agent(mut self, agent: ureq::Agent) -> ClientBuilder {
         self.agent = Some(agent);
         self
@@ -316,7 +325,7 @@ impl ClientBuilder {
     }
 
     /// How many requests a call may send. Default: 3, so that one lost connection and one restart
-    /// of a server go unnoticed.
+    /// of a server go unnoticed. With 1, a wrong clock is not corrected either, only reported.
     pub fn max_attempts(mut self, max_attempts: u32) -> ClientBuilder {
         self.max_attempts = max_attempts;
         self
@@ -510,7 +519,9 @@ impl ApiUrl {
             .filter(|host| !host.is_empty())
             .ok_or_else(not_a_url)?;
         let authority = uri.authority().map_or(host, |authority| authority.as_str());
-        if authority != host && uri.port_u16().is_none() {
+        let port = authority.get(host.len()..).unwrap_or_default();
+        let is_port = uri.port_u16().is_some() && !has(port, b'+');
+        if !port.is_empty() && !is_port {
             return Err(refuse("has a port that is not a number from 0 to 65535"));
         }
         let scheme = match uri.scheme_str() {
@@ -524,7 +535,7 @@ impl ApiUrl {
         };
         let path = uri.path();
         let path = path.strip_suffix('/').unwrap_or(path);
-        let is_path = |byte: u8| is_unreserved(byte) || b"/!$&'()*+,;=:%".contains(&byte);
+        let is_path = |byte: u8| is_unreserved(byte) || b"/!$&'()*+,=:".contains(&byte);
         if !path.bytes().all(is_path) || path.split('/').skip(1).any(is_unstable_component) {
             return Err(refuse(
                 "has a path that could be read in two ways: simplify it",
@@ -559,11 +570,13 @@ fn is_loopback(host: &str) -> bool {
     let in_brackets = host
         .strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'));
-    host.eq_ignore_ascii_case("localhost")
-        || in_brackets
-            .unwrap_or(host)
-            .parse()
-            .is_ok_and(|ip: IpAddr| ip.is_loopback())
+    match in_brackets {
+        Some(host) => host.parse().is_ok_and(|ip: Ipv6Addr| ip.is_loopback()),
+        None => {
+            host.eq_ignore_ascii_case("localhost")
+                || host.parse().is_ok_and(|ip: Ipv4Addr| ip.is_loopback())
+        }
+    }
 }
 
 /// Whether something on the way could resolve a path with this component to another path
@@ -594,14 +607,16 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Credentials`] if a key is empty, has blanks or line breaks around it, or holds
-    /// control characters, or if the access key could not stand in a header.
+    /// [`ErrorKind::Credentials`] if a key is empty, is longer than 4 KiB, has blanks or line breaks
+    /// around it, or holds control characters, or if the access key could not stand in a header.
     pub fn new(access_key: &str, secret_key: &str) -> Result<Credentials, Error> {
         for (name, key) in [("access key", access_key), ("secret key", secret_key)] {
             let wrong = if key.is_empty() {
                 "is empty"
             } else if key != key.trim_ascii() {
                 "has a blank or a line break before or after it"
+            } else if key.len() > MAX_KEY {
+                "is longer than 4 KiB"
             } else if key.bytes().any(|byte| byte.is_ascii_control()) {
                 "holds a control character"
             } else {
@@ -687,6 +702,7 @@ impl Credentials {
         Credentials::from_file(path).map_err(|error| error.context("no keys in the environment"))
     }
 
+    /// These strings are not wiped: the environment goes on to hold the same text.
     fn from_env_if_set() -> Result<Option<Credentials>, Error> {
         let first_set = |names: [&str; 2]| {
             for name in names {
@@ -805,8 +821,13 @@ fn read_credentials_file(path: &Path) -> Result<Credentials, Error> {
             .map_err(|_| Error::credentials("it is not UTF-8 text: save it as UTF-8"))?;
         let (access_key, secret_key) = find_keys(text.trim_start_matches('\u{feff}'));
         let lacks = |setting| Error::credentials(&format!("it has no value for {setting}: {fix}"));
-        let access_key = access_key.ok_or_else(|| lacks(ACCESS_KEY_SETTING))?;
-        let secret_key = secret_key.ok_or_else(|| lacks(SECRET_KEY_SETTING))?;
+        let is_given = |value: &&str| !value.is_empty();
+        let access_key = access_key
+            .filter(is_given)
+            .ok_or_else(|| lacks(ACCESS_KEY_SETTING))?;
+        let secret_key = secret_key
+            .filter(is_given)
+            .ok_or_else(|| lacks(SECRET_KEY_SETTING))?;
         Credentials::new(access_key, secret_key)
     });
     buffer.as_mut_slice().zeroize();
@@ -845,9 +866,10 @@ fn find_keys(text: &str) -> (Option<&str>, Option<&str>) {
                 *kept = section;
             }
             section = (None, None);
-            is_default = line.eq_ignore_ascii_case("[DEFAULT]");
+            let name = line.trim_start_matches('[').split(']').next();
+            is_default = name.is_some_and(|name| name.trim_ascii().eq_ignore_ascii_case("DEFAULT"));
         } else if let Some((name, value)) = line.split_once('=') {
-            let value = Some(value.trim_ascii()).filter(|value| !value.is_empty());
+            let value = Some(value.trim_ascii());
             match name.trim_ascii() {
                 ACCESS_KEY_SETTING => section.0 = value,
                 SECRET_KEY_SETTING => section.1 = value,
@@ -1009,8 +1031,8 @@ impl Error {
         self.0.code.as_deref()
     }
 
-    /// The gateway's or the service's own words, from the answer's body: at most 256 characters,
-    /// with those that could steer a terminal escaped.
+    /// The gateway's or the service's own words, from the answer's body: cut after 256 characters,
+    /// and with those escaped that could steer a terminal.
     #[must_use]
     pub fn message(&self) -> Option<&str> {
         self.0.message.as_deref()
@@ -1135,7 +1157,11 @@ impl Client {
             url = signed.url;
             let kind = outcome.as_ref().err().map(Error::kind);
 
-            if clock_corrected && kind != Some(ErrorKind::Unauthorized) {
+            let is_signature_accepted = matches!(
+                kind,
+                None | Some(ErrorKind::NotFound | ErrorKind::Forbidden | ErrorKind::Conflict)
+            );
+            if clock_corrected && is_signature_accepted {
                 self.clock_ahead_ms.store(clock_ahead_ms, Ordering::Relaxed);
             }
             let Err(mut error) = outcome else {
@@ -1190,6 +1216,7 @@ impl Client {
         // The two phases before the request is sent end before the attempt does. So a time-out in
         // one of them is never taken for one of the whole attempt, and tells that nothing was sent.
         let share = attempt * 9 / 20;
+        let within = |own: Duration| own.min(attempt);
         let mut config = self
             .agent
             .delete(&signed.url)
@@ -1197,6 +1224,10 @@ impl Client {
             .http_status_as_error(false)
             .max_redirects(0)
             .timeout_global(Some(attempt))
+            .timeout_per_call(own.per_call.map(within))
+            .timeout_send_request(own.send_request.map(within))
+            .timeout_recv_response(own.recv_response.map(within))
+            .timeout_recv_body(own.recv_body.map(within))
             .timeout_resolve(Some(own.resolve.unwrap_or(CONNECT_TIMEOUT).min(share)))
             .timeout_connect(Some(own.connect.unwrap_or(CONNECT_TIMEOUT).min(share)));
         if !self.api_url.is_https() {
@@ -1209,13 +1240,20 @@ impl Client {
             request = request.header(name, value);
         }
         let mut response = request.call().map_err(|error| self.no_answer(error))?;
+        let received_ms = now_ms();
         let status = response.status().as_u16();
+        let has_framing = [CONTENT_LENGTH, TRANSFER_ENCODING]
+            .iter()
+            .any(|name| response.headers().contains_key(name));
         let mut body = response.body_mut().as_reader();
         match status {
             204 => Ok(()),
             200..=202 => match body.read(&mut [0]) {
-                Ok(0) => Ok(()),
-                Ok(_) => Err(refusal(&response, "", signed)),
+                Ok(0) if has_framing => Ok(()),
+                // The end of the connection was the end of the body, or the body was cut there: who
+                // can tell (RFC 9112, section 8)? A further attempt can.
+                Ok(0) => Err(self.no_answer(io::Error::from(io::ErrorKind::UnexpectedEof).into())),
+                Ok(_) => Err(refusal(&response, "", received_ms, signed)),
                 Err(error) => Err(self.no_answer(error.into())),
             },
             _ => {
@@ -1226,6 +1264,7 @@ impl Client {
                 Err(refusal(
                     &response,
                     &String::from_utf8_lossy(&buffer),
+                    received_ms,
                     signed,
                 ))
             }
@@ -1260,16 +1299,19 @@ impl Client {
             E::Io(error) if is_unreachable(error) => (K::Transport, false, true, UNREACHABLE),
             E::TlsRequired => (K::Transport, false, false, NO_TLS),
             #[cfg(feature = "native-tls")]
+            E::NativeTls(_) if cause.contains("unexpected EOF") => {
+                (K::Transport, false, true, UNREACHABLE)
+            }
+            #[cfg(feature = "native-tls")]
             E::NativeTls(_) | E::Der(_) => (K::Transport, false, false, UNTRUSTED),
             #[cfg(feature = "rustls")]
             E::Rustls(_) => (K::Transport, false, false, UNTRUSTED),
             E::Tls(_) => (K::Transport, false, false, UNTRUSTED),
-            // So rustls reports. It looks at the certificate, and stumbles over plain text instead
-            // of TLS, before anything is sent; a record that is broken may come later.
+            // So rustls reports, both before and after the request. Certificates come before; what
+            // is no TLS at all may come at any time.
             E::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
-                let is_early = cause.starts_with("invalid peer certificate")
-                    || cause.ends_with("InvalidContentType");
-                (K::Transport, !is_early, false, UNTRUSTED)
+                let sent = !cause.starts_with("invalid peer certificate");
+                (K::Transport, sent, false, UNTRUSTED)
             }
             E::Io(_) => (K::Transport, true, true, "broke the connection: try again"),
             E::Protocol(_) | E::LargeResponseHeader(..) => (
@@ -1302,7 +1344,9 @@ const UNREACHABLE: &str = "cannot be reached: check the network and the API URL"
 const UNTRUSTED: &str = "failed to prove by TLS who it is: check host and port of the API URL, and the root certificates";
 const NO_TLS: &str = "needs TLS: build with the feature rustls or native-tls";
 
-/// Whether an I/O error can only come from looking up the host name or from connecting.
+/// Whether an I/O error comes from looking up the host name or from connecting. A connection that was
+/// established reports these kinds only when its retransmissions end, after many minutes (tcp(7),
+/// `tcp_retries2`), and no attempt lasts that long.
 fn is_unreachable(error: &io::Error) -> bool {
     use io::ErrorKind as K;
     // The standard library gives failed look-ups a kind that cannot be named.
@@ -1322,7 +1366,12 @@ fn is_unreachable(error: &io::Error) -> bool {
 }
 
 /// The error for an answer that does not confirm the deletion.
-fn refusal(response: &Response<ureq::Body>, body: &str, signed: &SignedRequest) -> Error {
+fn refusal(
+    response: &Response<ureq::Body>,
+    body: &str,
+    received_ms: u64,
+    signed: &SignedRequest,
+) -> Error {
     let status = response.status();
     let said = |text: &str| Some(printable(&signed.redact(text))).filter(|text| !text.is_empty());
     let first = |paths: [&[&str]; 3]| paths.iter().find_map(|path| said(&json_text(body, path)?));
@@ -1338,16 +1387,14 @@ fn refusal(response: &Response<ureq::Body>, body: &str, signed: &SignedRequest) 
     ]);
     let header = |name| response.headers().get(name)?.to_str().ok();
     let trace_id = header("x-ncp-trace-id").and_then(said);
-    let now_ms = i64::try_from(now_ms()).unwrap_or(i64::MAX);
+    let now_ms = i64::try_from(received_ms).unwrap_or(i64::MAX);
     let service_ms = header("Date").and_then(http_date_ms);
     let retry_after = header("Retry-After").and_then(|value| {
-        let until = |date_ms: i64| date_ms.saturating_sub(service_ms.unwrap_or(now_ms)).max(0);
-        let wait = |date_ms| Duration::from_millis(until(date_ms).unsigned_abs());
-        value
-            .parse()
-            .map(Duration::from_secs)
-            .ok()
-            .or_else(|| http_date_ms(value).map(wait))
+        if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
+        }
+        let wait_ms = http_date_ms(value)?.saturating_sub(service_ms.unwrap_or(now_ms));
+        Some(Duration::from_millis(wait_ms.max(0).unsigned_abs()))
     });
 
     let mut text = format!("the answer was {}", status.as_u16());
@@ -1415,13 +1462,14 @@ fn advice(status: u16) -> &'static str {
 
 /// Says so if the two clocks differ too much, as the end of a sentence about this machine's.
 fn clock_hint(clock_ahead_ms: i64) -> Option<String> {
-    let (seconds, how) = (
-        clock_ahead_ms.unsigned_abs() / 1000,
-        clock_ahead_ms.is_positive(),
-    );
-    let how = if how { "behind" } else { "ahead of" };
-    (clock_ahead_ms.unsigned_abs() > CLOCK_TOLERANCE_MS)
-        .then(|| format!(", which is {seconds} s {how} the service's"))
+    let difference_ms = clock_ahead_ms.unsigned_abs();
+    let how = if clock_ahead_ms > 0 {
+        "behind"
+    } else {
+        "ahead of"
+    };
+    (difference_ms > CLOCK_TOLERANCE_MS)
+        .then(|| format!(", which is {} s {how} the service's", difference_ms / 1000))
 }
 
 impl SignedRequest {
@@ -1511,7 +1559,8 @@ fn printable(text: &str) -> String {
         }
         let steers = character.is_control()
             || matches!(character, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}')
-            || matches!(character, '\u{2060}'..='\u{206F}' | '\u{FEFF}');
+            || matches!(character, '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{E0000}'..='\u{E007F}')
+            || matches!(character, '\u{AD}' | '\u{61C}' | '\u{180E}');
         if steers {
             let _ = write!(shown, "\\u{{{:x}}}", u32::from(character));
         } else {

@@ -140,8 +140,8 @@ fn success_is_204_or_an_empty_200_201_or_202() {
         "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n",
         "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n",
-        "HTTP/1.0 200 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
         "HTTP/1.0 204 No Content\r\n\r\n",
     ] {
         outcome(bytes).unwrap_or_else(|error| panic!("{bytes}: {error}"));
@@ -335,4 +335,27 @@ fn no_connection_is_a_transport_error_with_its_cause() {
             .unwrap()
             .is::<ncloud_container_registry::ureq::Error>()
     );
+}
+
+#[test]
+fn an_empty_body_that_only_the_connections_end_shows_is_no_success() {
+    for bytes in [
+        "HTTP/1.1 200 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n",
+        "HTTP/1.0 201 Created\r\n\r\n",
+        "HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ] {
+        let error = outcome(bytes).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Transport, "{bytes}");
+        assert!(error.may_have_taken_effect());
+    }
+    // A service that answers so all the same has deleted, and a further attempt tells.
+    let gateway = Gateway::start(|exchange| {
+        let answer = exchange.serve();
+        exchange.send(answer.replace("204 No Content", "200 OK"));
+        Then::Close
+    });
+    gateway.put(&["r/i"]);
+    client(&gateway).delete_image("r", "i").unwrap();
+    assert_eq!(gateway.requests().len(), 2);
 }

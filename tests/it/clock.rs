@@ -215,3 +215,29 @@ fn another_answer_than_401_corrects_nothing() {
     let sent = UNIX_EPOCH + Duration::from_millis(timestamp_ms);
     assert!(sent > before - Duration::from_secs(1) && sent <= SystemTime::now());
 }
+
+#[test]
+fn a_difference_that_no_answer_confirmed_is_forgotten() {
+    let gateway = Gateway::with(&["r/i"]);
+    let client = client(&gateway);
+    let date = "Date: Fri, 31 Dec 9999 23:59:59 GMT\r\n";
+    let busy = "Retry-After: 0\r\n";
+    for (unconfirmed, times) in [
+        ("503 Busy", 2),
+        ("429 Slow Down", 2),
+        ("400 Bad Request", 1),
+        ("307 Elsewhere", 1),
+    ] {
+        gateway.answer(answer("401 Unauthorized", date, ""));
+        for _ in 0..times {
+            gateway.answer(answer(unconfirmed, busy, ""));
+        }
+        let error = client.delete_image("r", "i").unwrap_err();
+        assert_eq!(error.attempts(), 1 + times, "{error}");
+        let signed = client.sign_delete_image("r", "i").unwrap();
+        let timestamp_ms: u128 = signed.headers().nth(1).unwrap().1.parse().unwrap();
+        let now_ms = UNIX_EPOCH.elapsed().unwrap().as_millis();
+        assert!(timestamp_ms.abs_diff(now_ms) < 60_000, "{unconfirmed}");
+    }
+    client.delete_image("r", "i").unwrap();
+}

@@ -97,6 +97,16 @@ fn keys_that_cannot_be_right_are_refused() {
             format!("the secret key {blanks}")
         );
     }
+    let long = &*"k".repeat(4097);
+    let too_long = |name| format!("the {name} is longer than 4 KiB: copy it once more");
+    assert_eq!(
+        describe(Credentials::new(long, SECRET_KEY)),
+        too_long("access key")
+    );
+    assert_eq!(
+        describe(Credentials::new(ACCESS_KEY, long)),
+        too_long("secret key")
+    );
     for (access_key, secret_key, expected) in [
         ("", SECRET_KEY, "the access key is empty: copy it once more"),
         (ACCESS_KEY, "", "the secret key is empty: copy it once more"),
@@ -182,6 +192,7 @@ fn a_file_is_read_as_the_vendors_tools_write_it() {
         format!("{access}\n{secret}\n[DEFAULT]\n{other}\n"),
         format!("[empty]\nncloud_api_url = x\n[second]\n{access}\n{secret}\n[third]\n{other}\n"),
         format!("no setting\n=\n= x\n{access}\n{secret}"),
+        format!("[first]\n{other}\n[ Default ] # mine\n{access}\n{secret}\n"),
     ] {
         assert_eq!(from_text(&content), OURS, "{content}");
     }
@@ -217,6 +228,9 @@ fn a_file_without_keys_says_what_to_put_there() {
         from_text(format!("{other}[DEFAULT]\nncloud_access_key_id = a\n")),
         no_secret
     );
+    // A default section that was left empty does not hand over to another account.
+    let emptied = "[DEFAULT]\nncloud_access_key_id =\nncloud_secret_access_key =\n";
+    assert_eq!(from_text(format!("{emptied}{other}")), no_access);
     assert_eq!(
         from_text("[a]\nncloud_access_key_id = a\n[b]\nncloud_secret_access_key = s"),
         no_secret

@@ -157,6 +157,7 @@ fn an_api_url_is_https_or_loopback() {
         "http://mylocalhost",
         "http://[::]",
         "http://[::ffff:127.0.0.1]",
+        "http://[127.0.0.1]",
         "http://[2001:db8::1]",
         "ftp://127.0.0.1",
         "ws://localhost",
@@ -214,6 +215,7 @@ fn an_api_url_is_https_or_loopback() {
     }
     for api_url in [
         "https://example.com:99999",
+        "https://example.com:+443",
         "https://example.com:",
         "https://example.com:https/",
     ] {
@@ -224,7 +226,18 @@ fn an_api_url_is_https_or_loopback() {
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{api_url}");
     }
     for path in [
-        "//", "/a//b", "/.", "/a/../b", "/a/./", "/a\\b", "/a\"b", "/a//",
+        "//",
+        "/a//b",
+        "/.",
+        "/a/../b",
+        "/a/./",
+        "/a\\b",
+        "/a\"b",
+        "/a//",
+        "/a/%2e%2e/b",
+        "/a%2Fb",
+        "/..;/b",
+        "/%zz",
     ] {
         refuse(
             &format!("https://example.com{path}"),
@@ -380,6 +393,10 @@ fn an_agent_with_endless_time_outs_does_no_harm() {
         .timeout_global(Some(Duration::MAX))
         .timeout_connect(Some(Duration::MAX))
         .timeout_resolve(Some(Duration::MAX))
+        .timeout_per_call(Some(Duration::MAX))
+        .timeout_send_request(Some(Duration::MAX))
+        .timeout_recv_response(Some(Duration::MAX))
+        .timeout_recv_body(Some(Duration::MAX))
         .build()
         .new_agent();
     let client = builder(&gateway)

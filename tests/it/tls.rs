@@ -195,9 +195,13 @@ fn a_server_that_cannot_be_trusted_gets_nothing() {
 }
 
 fn assert_untrusted(error: &Error, cause: &str) {
+    assert!(!error.may_have_taken_effect(), "{error}");
+    assert_failed_by_tls(error, cause);
+}
+
+fn assert_failed_by_tls(error: &Error, cause: &str) {
     assert_eq!(error.kind(), ErrorKind::Transport, "{error}");
     assert_eq!(error.attempts(), 1, "{error}");
-    assert!(!error.may_have_taken_effect(), "{error}");
     let text = error.to_string();
     assert!(
         text.contains(" failed to prove by TLS who it is: check host and port "),
@@ -232,7 +236,10 @@ fn a_server_that_speaks_plain_http_gets_nothing() {
         } else {
             "wrong version number"
         };
-        assert_untrusted(&outcome.unwrap_err(), cause);
+        let error = outcome.unwrap_err();
+        assert_failed_by_tls(&error, cause);
+        // With rustls, plain text looks the same before and after a request.
+        assert_eq!(error.may_have_taken_effect(), is_rustls, "{error}");
         let received = server.join().unwrap();
         let contains = |text: &str| {
             received
@@ -251,6 +258,59 @@ fn delete_as_the_environment_says() -> String {
         agent(providers()[0], &root)
     });
     proxy::delete_as_the_environment_says(agent)
+}
+
+#[test]
+fn plain_text_behind_the_request_leaves_the_truth_open() {
+    let authority = Authority::new("ours");
+    for provider in providers() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let config = Arc::new(authority.server("127.0.0.1", 2999));
+        let server = std::thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let mut tls = StreamOwned::new(ServerConnection::new(config).unwrap(), stream);
+            let request = read_head(&mut tls, &AtomicUsize::new(0)).unwrap();
+            tls.sock
+                .write_all(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
+                .unwrap();
+            let _ = tls.sock.read(&mut [0; 1024]);
+            request
+        });
+        let api_url = format!("https://{address}");
+        let agent = agent(provider, &authority.certificate);
+        let client = Client::builder(credentials())
+            .api_url(&api_url)
+            .agent(agent)
+            .max_attempts(1);
+        let error = client.build().unwrap().delete_image("r", "i").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Transport, "{error}");
+        assert!(error.may_have_taken_effect(), "{provider:?} {error}");
+        assert!(server.join().unwrap().starts_with(b"DELETE "));
+    }
+}
+
+#[test]
+fn a_handshake_that_breaks_off_is_tried_again() {
+    let authority = Authority::new("ours");
+    for provider in providers() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = std::thread::spawn(move || {
+            for _ in 0..3 {
+                let (mut stream, _) = listener.accept().unwrap();
+                let _ = stream.read(&mut [0; 4096]);
+            }
+        });
+        let outcome = delete_at(address, agent(provider, &authority.certificate));
+        let error = outcome.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.attempts()),
+            (ErrorKind::Transport, 3),
+            "{error}"
+        );
+        server.join().unwrap();
+    }
 }
 
 #[test]

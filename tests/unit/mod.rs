@@ -184,6 +184,10 @@ fn what_is_shown_cannot_steer_a_terminal() {
         printable("a\u{202e}b\u{2028}\u{feff}\u{200f}"),
         "a\\u{202e}b\\u{2028}\\u{feff}\\u{200f}"
     );
+    assert_eq!(
+        printable("\u{61c}\u{ad}\u{180e}\u{e0041}"),
+        "\\u{61c}\\u{ad}\\u{180e}\\u{e0041}"
+    );
     assert_eq!(printable(&"é".repeat(256)), "é".repeat(256));
     assert_eq!(printable(&"é".repeat(257)), format!("{}…", "é".repeat(256)));
 }
