@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use ncloud_container_registry::{Client, Credentials, ErrorKind};
+use ncloud_container_registry::{Client, Credentials, ErrorKind, Region};
 
 use gateway::Gateway;
 
@@ -102,7 +102,7 @@ fn demonstrate() -> Result<(), Box<dyn std::error::Error>> {
         "my-registry/tools/build",
     ]);
     let credentials = Credentials::new(gateway::ACCESS_KEY, gateway::SECRET_KEY)?;
-    let client = Client::builder(credentials)
+    let client = Client::builder(Region::Korea, credentials)
         .api_url(&gateway.url())
         .build()?;
     let show_images = || {

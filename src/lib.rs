@@ -1,16 +1,14 @@
 #![doc = include_str!("../README.md")]
 
-use std::fmt::{self, Debug, Display, Formatter, Write as _};
-use std::fs::File;
+use std::fmt::{self, Debug, Display, Formatter};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read};
-use std::net::{Ipv4Addr, Ipv6Addr};
-use std::ops::RangeInclusive;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::{env, fs, thread};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -19,42 +17,42 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use ureq::Timeout;
 use ureq::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use ureq::http::{HeaderValue, Response, Uri};
+use ureq::http::{Response, Uri, Version};
 
 /// The HTTP client beneath this crate, so that a caller can build the [`ureq::Agent`] for
-/// [`ClientBuilder::agent`] at the version that this crate uses.
+/// [`ClientBuilder::agent`] with the version that this crate uses.
 pub use ureq;
 
-/// Names this crate to the service.
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
-/// For one request and its answer: several times what the service needs.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
-/// For the look-up of the host name, and again for TCP and TLS: a SYN that is lost twice is sent
-/// again after 1 and 3 seconds (RFC 6298, section 5.5).
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// For a whole call: two attempts that hang.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
-/// Requests of a whole call: one connection lost and one server restarted go unnoticed.
+/// For one request and its answer: several times what the service needs.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+/// One lost connection and one restart of a server go unnoticed.
 const MAX_ATTEMPTS: u32 = 3;
-/// The longest first wait; each further one may be twice as long.
+/// The bound of the first wait between attempts; it doubles with each further wait.
 const FIRST_WAIT_MS: u64 = 200;
-/// The longest wait of all, save one that the service asks for.
+/// The bound of every wait, except one that the service asks for.
 const LONGEST_WAIT_MS: u64 = 5_000;
-/// From here on a clock counts as wrong: well inside the 5 minutes that the service allows, well
-/// above what a slow answer makes of a right one.
-const CLOCK_TOLERANCE_MS: u64 = 60_000;
-/// Of an error body, and of a credentials file: more than either ever needs.
+/// From here on a clock counts as wrong: well inside the 5 minutes that the service allows, and
+/// more than a slow answer can make of a right one.
+const CLOCK_TOLERANCE_MS: i64 = 60_000;
+/// The shortest retransmission timeout of Linux (`TCP_RTO_MIN`).
+const RETRANSMISSION_TIMEOUT: Duration = Duration::from_millis(200);
+/// Bytes of an answer's body, or of a key file, that are read: more than either ever needs.
 const MAX_READ: usize = 64 * 1024;
 /// Characters of a name, or of what a server says, that an error shows.
 const MAX_SHOWN: usize = 256;
-/// Bytes of a key: a hundred times what the service hands out, and surely fit for a header.
+/// Bytes of a key: a hundred times what the service hands out, and few enough for a header.
 const MAX_KEY: usize = 4096;
-/// The longest URL that [`Uri`] holds, in bytes.
-const MAX_URL: usize = 65_534;
+/// Bytes of an image name: the limit of Docker's own clients.
+const MAX_IMAGE_NAME: usize = 255;
+/// Bytes of a registry, which is one label of a host name (RFC 1035, section 2.3.4).
+const MAX_REGISTRY: usize = 63;
 
 /// Deletes images from the registries of one region.
 ///
-/// Cloning is cheap. Clones share the connection pool, and so may threads: one client is enough
+/// Cloning is cheap. Clones share the connection pool, and so can threads: one client is enough
 /// for a program.
 ///
 /// # Examples
@@ -72,8 +70,10 @@ const MAX_URL: usize = 65_534;
 #[derive(Clone)]
 pub struct Client {
     credentials: Credentials,
-    api_url: ApiUrl,
+    api_url: Arc<str>,
     agent: ureq::Agent,
+    /// Whether `agent` is the default one in a build without TLS.
+    lacks_tls: bool,
     timeout: Duration,
     max_attempts: u32,
     /// How far the service's clock is ahead of this machine's, as far as is known.
@@ -81,69 +81,57 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client for `region`, with the defaults of [`ClientBuilder`] for the rest.
+    /// A client for `region`, with the defaults of [`ClientBuilder`].
     #[must_use]
     pub fn new(region: Region, credentials: Credentials) -> Client {
         Client {
             credentials,
-            api_url: ApiUrl::of(region),
+            api_url: region.api_url().into(),
             agent: default_agent(),
+            lacks_tls: cfg!(not(any(feature = "rustls", feature = "native-tls"))),
             timeout: CALL_TIMEOUT,
             max_attempts: MAX_ATTEMPTS,
             clock_ahead_ms: Arc::default(),
         }
     }
 
-    /// A client with everything from the environment: keys from [`Credentials::load`], the region
-    /// from `NCLOUD_SITE` (`public`, `gov` or `fin`; without it `public`) and `NCLOUD_REGION` (the
-    /// site's region code; without it the site's first region), or an API URL from `NCR_API_URL`
-    /// instead of both.
+    /// A client with everything from the environment: the keys from [`Credentials::load`], and the
+    /// API URL from `NCR_API_URL`, or else the region from `NCLOUD_REGION` (a code of [`Region`])
+    /// and `NCLOUD_SITE` (`public`, `gov` or `fin`; `public` if it is not set).
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Credentials`] for the keys, [`ErrorKind::InvalidInput`] for a site, a region or
-    /// an API URL that is empty, unknown or refused.
+    /// [`ErrorKind::Credentials`] for the keys, [`ErrorKind::InvalidInput`] for a region that is
+    /// missing or unknown, or an API URL that [`ClientBuilder::api_url`] refuses.
     pub fn from_env() -> Result<Client, Error> {
-        let builder = Client::builder(Credentials::load()?);
-        let setting = |name| match env(name, ErrorKind::InvalidInput)? {
-            Some(value) if value.is_empty() => Err(Error::invalid(&format!(
-                "the environment variable {name} is empty: give it a value or unset it"
-            ))),
-            value => Ok(value),
+        let credentials = Credentials::load()?;
+        let Some(api_url) = variable("NCR_API_URL") else {
+            return Ok(Client::new(Region::from_env()?, credentials));
         };
-        if let Some(api_url) = setting("NCR_API_URL")? {
-            return builder.api_url(&api_url).build();
-        }
-        let (site, region) = (setting("NCLOUD_SITE")?, setting("NCLOUD_REGION")?);
-        let region = Region::named(site.as_deref(), region.as_deref())?;
-        builder.region(region).build()
+        let any_region = Region::Korea; // its API URL is replaced
+        Client::builder(any_region, credentials)
+            .api_url(&api_url)
+            .build()
     }
 
-    /// A client with settings of its own.
-    pub fn builder(credentials: Credentials) -> ClientBuilder {
-        ClientBuilder {
-            credentials,
-            region: Region::Korea,
-            api_url: None,
-            agent: None,
-            timeout: CALL_TIMEOUT,
-            max_attempts: MAX_ATTEMPTS,
-        }
+    /// A client for `region` with settings of its own.
+    pub fn builder(region: Region, credentials: Credentials) -> ClientBuilder {
+        ClientBuilder(Client::new(region, credentials))
     }
 
     /// Deletes the image `image_name`, with all of its tags, from `registry`.
     ///
     /// Both names are given as they are (`hello/world`), not percent-encoded. `Ok` means that the
-    /// image is gone: the service confirmed the deletion, or no longer finds the image after a
+    /// image is gone: the service confirmed the deletion, or it no longer finds the image after a
     /// request whose answer was lost.
     ///
     /// Source: [Delete image](https://api.ncloud-docs.com/docs/en/containerregistry-deleteimage).
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] for a name that could mean something else, before anything is
-    /// sent; [`ErrorKind::NotFound`] when the registry has no such image; any other kind for the
-    /// refusals and failures that its documentation describes.
+    /// [`ErrorKind::InvalidInput`] for a name that cannot exist, before anything is sent;
+    /// [`ErrorKind::NotFound`] if the registry has no such image; any other kind for the refusals
+    /// and failures that its documentation describes.
     ///
     /// # Examples
     ///
@@ -153,21 +141,21 @@ impl Client {
     /// # Ok::<(), ncloud_container_registry::Error>(())
     /// ```
     pub fn delete_image(&self, registry: &str, image_name: &str) -> Result<(), Error> {
-        let url = self.delete_url(registry, image_name)?;
-        self.send(url).map_err(|error| {
-            let image = printable(&format!("{registry}/{image_name}"));
-            error.context(&format!("cannot delete {image}"))
-        })
+        let url = self.image_url(registry, image_name)?;
+        self.send(&url)
+            .map_err(|error| error.context(&format!("cannot delete {registry}/{image_name}")))
     }
 
-    /// Like [`delete_image`](Client::delete_image), but an image that is not there is no error:
-    /// `true` if it was deleted, `false` if there was none. It is `true`, too, for an image that is
-    /// not found after a request whose answer was lost.
+    /// Like [`delete_image`](Client::delete_image), but an image that does not exist is no error:
+    /// `true` if it was deleted, `false` if there was none. It is also `true` if the service no
+    /// longer finds the image after a request whose answer was lost.
     ///
     /// # Errors
     ///
-    /// As for [`delete_image`](Client::delete_image), save [`ErrorKind::NotFound`]. The service
-    /// answers alike for a registry that does not exist, so a misspelt registry is `false` too.
+    /// As for [`delete_image`](Client::delete_image); [`ErrorKind::NotFound`] remains only where
+    /// an earlier attempt [may have taken effect](Error::may_have_taken_effect) and the answer does
+    /// not prove it. The service gives the same answer for a registry that does not exist, so a
+    /// misspelt registry is `false` too.
     ///
     /// # Examples
     ///
@@ -180,14 +168,15 @@ impl Client {
     /// ```
     pub fn delete_image_if_exists(&self, registry: &str, image_name: &str) -> Result<bool, Error> {
         match self.delete_image(registry, image_name) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
+            Err(error) if error.kind() == ErrorKind::NotFound && !error.0.sent.in_doubt => {
+                Ok(false)
+            }
+            outcome => outcome.map(|()| true),
         }
     }
 
-    /// The very request that [`delete_image`](Client::delete_image) would send now, for a look
-    /// before the leap. Sends nothing.
+    /// The request that [`delete_image`](Client::delete_image) would send now, for a dry run.
+    /// Sends nothing.
     ///
     /// # Errors
     ///
@@ -212,15 +201,15 @@ impl Client {
         registry: &str,
         image_name: &str,
     ) -> Result<SignedRequest, Error> {
-        let url = self.delete_url(registry, image_name)?;
-        Ok(self.sign(url, self.clock_ahead_ms.load(Ordering::Relaxed)))
+        let url = self.image_url(registry, image_name)?;
+        Ok(self.sign(&url, self.clock_ahead_ms.load(Ordering::Relaxed)))
     }
 }
 
 impl Debug for Client {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
-            .field("api_url", &self.api_url.url)
+            .field("api_url", &self.api_url)
             .field("credentials", &self.credentials)
             .field("timeout", &self.timeout)
             .field("max_attempts", &self.max_attempts)
@@ -228,33 +217,18 @@ impl Debug for Client {
     }
 }
 
-/// The agent of a client that was given none. ureq means rustls unless told otherwise.
+/// The agent of a client that was given none. It never uses TLS that only another crate of the
+/// program switched on in ureq: ureq panics if that lacks roots or a provider.
 fn default_agent() -> ureq::Agent {
     let config = ureq::Agent::config_builder();
     #[cfg(all(feature = "native-tls", not(feature = "rustls")))]
     let config = config.tls_config(
         ureq::tls::TlsConfig::builder()
             .provider(ureq::tls::TlsProvider::NativeTls)
+            .root_certs(ureq::tls::RootCerts::PlatformVerifier)
             .build(),
     );
     config.build().new_agent()
-}
-
-/// ureq panics on https with a TLS provider that is not built in.
-#[cfg(any(feature = "rustls", feature = "native-tls"))]
-fn check_tls_provider(agent: &ureq::Agent, api_url: &ApiUrl) -> Result<(), Error> {
-    let missing = match agent.config().tls_config().provider() {
-        ureq::tls::TlsProvider::Rustls if cfg!(not(feature = "rustls")) => "rustls",
-        ureq::tls::TlsProvider::NativeTls if cfg!(not(feature = "native-tls")) => "native-tls",
-        _ => return Ok(()),
-    };
-    if !api_url.is_https() {
-        return Ok(());
-    }
-    Err(Error::invalid(&format!(
-        "the agent means to use {missing}, which is not built in: enable the feature {missing} or \
-         set another provider in the agent's TlsConfig"
-    )))
 }
 
 /// Settings of a [`Client`].
@@ -269,8 +243,7 @@ fn check_tls_provider(agent: &ureq::Agent, api_url: &ApiUrl) -> Result<(), Error
 ///     .proxy(Some(ureq::Proxy::new("http://proxy.example.com:3128")?))
 ///     .build()
 ///     .new_agent();
-/// let client = Client::builder(Credentials::new("access", "secret")?)
-///     .region(Region::GovKorea)
+/// let client = Client::builder(Region::GovKorea, Credentials::new("access", "secret")?)
 ///     .agent(agent)
 ///     .timeout(Duration::from_secs(20))
 ///     .max_attempts(1)
@@ -279,55 +252,64 @@ fn check_tls_provider(agent: &ureq::Agent, api_url: &ApiUrl) -> Result<(), Error
 /// ```
 #[derive(Clone)]
 #[must_use]
-pub struct ClientBuilder {
-    credentials: Credentials,
-    region: Region,
-    api_url: Option<String>,
-    agent: Option<ureq::Agent>,
-    timeout: Duration,
-    max_attempts: u32,
-}
+pub struct ClientBuilder(Client);
 
 impl ClientBuilder {
-    /// The region whose API URL to use. Default: [`Region::Korea`], the vendor's own default.
-    pub fn region(mut self, region: Region) -> ClientBuilder {
-        self.region = region;
-        self
-    }
-
-    /// An API URL to use instead of a region's: `https`, or `http` to a loopback address, without
-    /// user info, query or fragment. A path is kept, a slash at its end makes no difference.
-    /// Default: none.
+    /// An API URL instead of the region's: `https`, or `http` to a loopback address or
+    /// `localhost`; no user info, query or fragment; a path of unreserved characters (RFC 3986,
+    /// section 2.3) without empty or dot segments. A slash at its end makes no difference.
     pub fn api_url(mut self, api_url: &str) -> ClientBuilder {
-        self.api_url = Some(api_url.to_owned());
+        self.0.api_url = api_url.into();
         self
     }
 
-    /// An agent to send with, for a proxy, root certificates or time-outs of your own. Its
-    /// time-outs for a whole request, for looking up the host name and for connecting replace this
-    /// crate's 30, 10 and 10 seconds, as far as the call's time allows; redirects are not followed
-    /// whatever it says. Default: an agent that reads the proxy from the environment, since that is
-    /// where users expect to set it.
+    /// An agent to send with, for a proxy, root certificates or timeouts of your own. Default: an
+    /// agent that takes the proxy from the environment (`ALL_PROXY`, `HTTPS_PROXY`, `NO_PROXY`),
+    /// since that is where users set it. Whatever the agent says, redirects are not followed, and
+    /// `http` to loopback uses no proxy. Its global, resolve and connect timeouts hold where they
+    /// are shorter than [this crate's](ClientBuilder::timeout); its other timeouts are kept.
     ///
-    /// ureq panics when an agent asks for what ureq was built without, such as a SOCKS proxy or the
-    /// platform's certificate verifier: enable ureq's own feature for these. A SOCKS proxy in the
-    /// environment is ignored without that feature.
+    /// # Panics
+    ///
+    /// ureq panics while sending if the agent asks for what ureq was built without, such as a TLS
+    /// provider or its roots, or has a timeout of centuries. An agent for the feature `native-tls`
+    /// names both the provider and the roots:
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "native-tls")] {
+    /// use ncloud_container_registry::ureq;
+    /// use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
+    ///
+    /// let tls = TlsConfig::builder()
+    ///     .provider(TlsProvider::NativeTls)
+    ///     .root_certs(RootCerts::PlatformVerifier)
+    ///     .build();
+    /// let agent = ureq::Agent::config_builder().tls_config(tls).build().new_agent();
+    /// # }
+    /// ```
     pub fn agent(mut self, agent: ureq::Agent) -> ClientBuilder {
-        self.agent = Some(agent);
+        self.0.agent = agent;
+        self.0.lacks_tls = false;
         self
     }
 
     /// The time that a call may take, with all its attempts and the waits between them. Default:
-    /// 60 seconds, enough for an attempt that hangs and one after it.
+    /// 60 seconds, enough for one attempt that hangs and another after it.
+    ///
+    /// An attempt may take 30 seconds of it, looking up the host a quarter of the attempt, and
+    /// connecting (with TLS) another quarter. A look-up that hangs goes on in a thread of its own
+    /// until the system gives up. One thing can hold a call for longer than its time: a proxy that
+    /// sends its answer to CONNECT byte by byte, which ureq does not bound.
     pub fn timeout(mut self, timeout: Duration) -> ClientBuilder {
-        self.timeout = timeout;
+        self.0.timeout = timeout;
         self
     }
 
     /// How many requests a call may send. Default: 3, so that one lost connection and one restart
-    /// of a server go unnoticed. With 1, a wrong clock is not corrected either, only reported.
+    /// of a server go unnoticed. With 1, nothing is repeated: a wrong clock is reported, not
+    /// corrected, and an image that somebody pushes again meanwhile is not deleted twice.
     pub fn max_attempts(mut self, max_attempts: u32) -> ClientBuilder {
-        self.max_attempts = max_attempts;
+        self.0.max_attempts = max_attempts;
         self
     }
 
@@ -335,91 +317,59 @@ impl ClientBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] for an API URL that is refused, no time, no attempts, or an
-    /// agent whose TLS provider this build does not have.
+    /// [`ErrorKind::InvalidInput`] for an API URL that is refused, or for no time or no attempts.
     pub fn build(self) -> Result<Client, Error> {
-        if self.timeout.is_zero() {
-            return Err(Error::invalid("the timeout is zero: allow some time"));
+        if self.0.timeout.is_zero() || self.0.max_attempts == 0 {
+            return Err(Error::invalid("timeout and max_attempts must not be zero"));
         }
-        if self.max_attempts == 0 {
-            return Err(Error::invalid("max_attempts is 0: allow at least 1"));
-        }
-        let api_url = match self.api_url {
-            Some(api_url) => ApiUrl::parse(&api_url)?,
-            None => ApiUrl::of(self.region),
-        };
-        let agent = self.agent.unwrap_or_else(default_agent);
-        #[cfg(any(feature = "rustls", feature = "native-tls"))]
-        check_tls_provider(&agent, &api_url)?;
         Ok(Client {
-            credentials: self.credentials,
-            api_url,
-            agent,
-            timeout: self.timeout,
-            max_attempts: self.max_attempts,
-            clock_ahead_ms: Arc::default(),
+            api_url: check_api_url(&self.0.api_url)?,
+            clock_ahead_ms: Arc::default(), // not that of other clients from a clone of this builder
+            ..self.0
         })
     }
 }
 
 impl Debug for ClientBuilder {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientBuilder")
-            .field("credentials", &self.credentials)
-            .field("region", &self.region)
-            .field("timeout", &self.timeout)
-            .field("max_attempts", &self.max_attempts)
-            .finish_non_exhaustive()
+        f.debug_struct("ClientBuilder").finish_non_exhaustive() // its API URL may hold a password
     }
 }
 
-/// A request, signed and not sent: what [`Client::sign_delete_image`] shows.
+/// A request, signed and not sent: what [`Client::sign_delete_image`] returns.
 #[derive(Clone)]
 pub struct SignedRequest {
     url: String,
-    credentials: Credentials,
-    timestamp: String,
-    signature: String,
+    timestamp_ms: i64,
+    headers: [(&'static str, String); 4],
 }
 
 impl SignedRequest {
     /// The method.
-    #[must_use]
     pub fn method(&self) -> &'static str {
         "DELETE"
     }
 
     /// The URL, percent-encoded.
-    #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The headers that the service asks for, as name and value, the signature among them. It
-    /// holds good for 5 minutes.
+    /// The headers that the service requires, as name and value. The signature, which is one of
+    /// them, is valid for 5 minutes.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        [
-            ("Content-Type", "application/json"),
-            ("x-ncp-apigw-timestamp", self.timestamp.as_str()),
-            ("x-ncp-iam-access-key", self.credentials.access_key()),
-            ("x-ncp-apigw-signature-v2", self.signature.as_str()),
-        ]
-        .into_iter()
+        self.headers.iter().map(|(name, value)| (*name, &**value))
     }
 }
 
 impl Debug for SignedRequest {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SignedRequest")
-            .field("method", &self.method())
-            .field("url", &self.url)
-            .field("timestamp", &self.timestamp)
-            .field("credentials", &self.credentials)
-            .finish_non_exhaustive()
+        let mut shown = f.debug_struct("SignedRequest");
+        shown.field("url", &self.url).finish_non_exhaustive()
     }
 }
 
-/// The regions in which the service runs, on the vendor's three sites.
+/// The regions of the service, on the vendor's three sites.
 ///
 /// Sources: [Container Registry overview](https://api.ncloud-docs.com/docs/en/compute-containerregistry)
 /// and, for government, [API V2](https://api-gov.ncloud-docs.com/docs/containerregistry-apiv2).
@@ -432,17 +382,16 @@ pub enum Region {
     Singapore,
     /// Japan: site `public`, code `JPN`.
     Japan,
-    /// Korea for government: site `gov`, code `KR`.
+    /// Korea, for government: site `gov`, code `KR`.
     GovKorea,
-    /// Korea south for government: site `gov`, code `KRS`.
+    /// Korea south, for government: site `gov`, code `KRS`.
     GovKoreaSouth,
-    /// Korea for finance: site `fin`, code `FKR`.
+    /// Korea, for finance: site `fin`, code `FKR`.
     FinKorea,
 }
 
 impl Region {
     /// The API URL of the region, without a slash at its end.
-    #[must_use]
     pub const fn api_url(self) -> &'static str {
         match self {
             Region::Korea => "https://ncr.apigw.ntruss.com/ncr/api/v2",
@@ -454,140 +403,36 @@ impl Region {
         }
     }
 
-    /// The region with the vendor's names for site and region.
-    fn named(site: Option<&str>, region: Option<&str>) -> Result<Region, Error> {
-        let site = site.unwrap_or("public");
-        let known = match (site, region) {
-            ("public", None | Some("KR")) => return Ok(Region::Korea),
-            ("public", Some("SGN")) => return Ok(Region::Singapore),
-            ("public", Some("JPN")) => return Ok(Region::Japan),
-            ("gov", None | Some("KR")) => return Ok(Region::GovKorea),
-            ("gov", Some("KRS")) => return Ok(Region::GovKoreaSouth),
-            ("fin", None | Some("FKR")) => return Ok(Region::FinKorea),
-            ("public", _) => "KR, SGN or JPN",
-            ("gov", _) => "KR or KRS",
-            ("fin", _) => "FKR",
+    fn from_env() -> Result<Region, Error> {
+        let site = variable("NCLOUD_SITE").unwrap_or("public".to_owned());
+        let codes = "set NCLOUD_REGION to KR, SGN or JPN (NCLOUD_SITE public, the default), KR or \
+                     KRS (gov) or FKR (fin)";
+        let Some(region) = variable("NCLOUD_REGION") else {
+            return Err(Error::invalid(format!("NCLOUD_REGION is not set: {codes}")));
+        };
+        match (site.as_str(), region.as_str()) {
+            ("public", "KR") => Ok(Region::Korea),
+            ("public", "SGN") => Ok(Region::Singapore),
+            ("public", "JPN") => Ok(Region::Japan),
+            ("gov", "KR") => Ok(Region::GovKorea),
+            ("gov", "KRS") => Ok(Region::GovKoreaSouth),
+            ("fin", "FKR") => Ok(Region::FinKorea),
             _ => {
-                let site = printable(site);
-                return Err(Error::invalid(&format!(
-                    "the site \"{site}\" in NCLOUD_SITE is not known: set it to public, gov or fin"
-                )));
+                let text = format!("the site {site:?} has no region {region:?}: {codes}");
+                Err(Error::invalid(text))
             }
-        };
-        let region = printable(region.unwrap_or_default());
-        Err(Error::invalid(&format!(
-            "the region \"{region}\" in NCLOUD_REGION is not known on the site {site}: set it to {known}"
-        )))
-    }
-}
-
-/// An API URL that is safe to send a signature to.
-#[derive(Clone)]
-struct ApiUrl {
-    /// Without a slash at its end.
-    url: Arc<str>,
-    /// Where the path begins, in bytes.
-    path_start: usize,
-}
-
-impl ApiUrl {
-    fn of(region: Region) -> ApiUrl {
-        ApiUrl::split(region.api_url())
-    }
-
-    fn parse(text: &str) -> Result<ApiUrl, Error> {
-        // What stands before an @ may be a password, so this text alone does not show the value.
-        if has(text, b'@') {
-            return Err(Error::invalid(
-                "the API URL contains an @: give it without user info",
-            ));
-        }
-        let (shown, is_cut) = match text.as_bytes().iter().position(|byte| b"?#".contains(byte)) {
-            Some(at) => (text.get(..at).unwrap_or_default(), true),
-            None => (text, false),
-        };
-        let refuse = |why| Error::invalid(&format!("the API URL \"{}\" {why}", printable(shown)));
-        if is_cut {
-            return Err(refuse(
-                "goes on with a query or a fragment: give it without",
-            ));
-        }
-        let not_a_url = || refuse("is not a URL: write it as https://host/path");
-        let uri: Uri = text.parse().map_err(|_| not_a_url())?;
-        let host = uri
-            .host()
-            .filter(|host| !host.is_empty())
-            .ok_or_else(not_a_url)?;
-        let authority = uri.authority().map_or(host, |authority| authority.as_str());
-        let port = authority.get(host.len()..).unwrap_or_default();
-        let is_port = uri.port_u16().is_some() && !has(port, b'+');
-        if !port.is_empty() && !is_port {
-            return Err(refuse("has a port that is not a number from 0 to 65535"));
-        }
-        let scheme = match uri.scheme_str() {
-            Some("https") => "https",
-            Some("http") if is_loopback(host) => "http",
-            _ => {
-                return Err(refuse(
-                    "is not safe to send a signature to: use https (http is for loopback alone)",
-                ));
-            }
-        };
-        let path = uri.path();
-        let path = path.strip_suffix('/').unwrap_or(path);
-        let is_path = |byte: u8| is_unreserved(byte) || b"/!$&'()*+,=:".contains(&byte);
-        if !path.bytes().all(is_path) || path.split('/').skip(1).any(is_unstable_component) {
-            return Err(refuse(
-                "has a path that could be read in two ways: simplify it",
-            ));
-        }
-        Ok(ApiUrl::split(&format!("{scheme}://{authority}{path}")))
-    }
-
-    /// `url` must be valid; its path begins at the third slash.
-    fn split(url: &str) -> ApiUrl {
-        let path_start = url
-            .match_indices('/')
-            .nth(2)
-            .map_or(url.len(), |(at, _)| at);
-        ApiUrl {
-            url: url.into(),
-            path_start,
-        }
-    }
-
-    fn origin(&self) -> &str {
-        self.url.get(..self.path_start).unwrap_or_default()
-    }
-
-    fn is_https(&self) -> bool {
-        self.url.starts_with("https:")
-    }
-}
-
-/// `localhost` is loopback by RFC 6761, section 6.3.
-fn is_loopback(host: &str) -> bool {
-    let in_brackets = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'));
-    match in_brackets {
-        Some(host) => host.parse().is_ok_and(|ip: Ipv6Addr| ip.is_loopback()),
-        None => {
-            host.eq_ignore_ascii_case("localhost")
-                || host.parse().is_ok_and(|ip: Ipv4Addr| ip.is_loopback())
         }
     }
 }
 
-/// Whether something on the way could resolve a path with this component to another path
-/// (RFC 3986, section 5.2.4; doubled slashes are merged by many servers).
-fn is_unstable_component(component: &str) -> bool {
-    matches!(component, "" | "." | "..")
+/// A variable of the environment. What is not Unicode becomes U+FFFD, which nothing accepts.
+fn variable(name: &str) -> Option<String> {
+    Some(env::var_os(name)?.to_string_lossy().into_owned())
 }
 
 /// An access key and a secret key, which sign requests.
 ///
-/// The secret key is kept as HMAC state alone, which is wiped from memory when the last clone is
+/// The secret key is kept as HMAC state only, which is wiped from memory when the last clone is
 /// dropped.
 #[derive(Clone)]
 pub struct Credentials {
@@ -595,41 +440,32 @@ pub struct Credentials {
     hmac: Arc<Hmac<Sha256>>,
 }
 
-/// The vendor's names, the first that is set wins: those of the SDK for Go, then Terraform's.
+/// Of the two names of each key, the vendor's SDK for Go looks for the first one first.
 const ACCESS_KEY_VARIABLES: [&str; 2] = ["NCLOUD_ACCESS_KEY_ID", "NCLOUD_ACCESS_KEY"];
 const SECRET_KEY_VARIABLES: [&str; 2] = ["NCLOUD_SECRET_ACCESS_KEY", "NCLOUD_SECRET_KEY"];
-/// The keys of the vendor's configuration file.
-const ACCESS_KEY_SETTING: &str = "ncloud_access_key_id";
-const SECRET_KEY_SETTING: &str = "ncloud_secret_access_key";
+const SET_BOTH_KEYS: &str = "set NCLOUD_ACCESS_KEY_ID and NCLOUD_SECRET_ACCESS_KEY";
 
 impl Credentials {
     /// Credentials from the two keys themselves.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Credentials`] if a key is empty, is longer than 4 KiB, has blanks or line breaks
-    /// around it, or holds control characters, or if the access key could not stand in a header.
+    /// [`ErrorKind::Credentials`] if a key is empty, is longer than 4096 bytes, begins or ends with
+    /// a blank or a line break, or contains a control character, or if the access key is not ASCII.
     pub fn new(access_key: &str, secret_key: &str) -> Result<Credentials, Error> {
         for (name, key) in [("access key", access_key), ("secret key", secret_key)] {
-            let wrong = if key.is_empty() {
-                "is empty"
-            } else if key != key.trim_ascii() {
-                "has a blank or a line break before or after it"
-            } else if key.len() > MAX_KEY {
-                "is longer than 4 KiB"
-            } else if key.bytes().any(|byte| byte.is_ascii_control()) {
-                "holds a control character"
-            } else {
-                continue;
-            };
-            return Err(Error::credentials(&format!(
-                "the {name} {wrong}: copy it once more"
-            )));
+            // No stricter than a header needs: what a valid key looks like is for the service to say.
+            let is_text =
+                !key.contains(|c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER);
+            if !is_text || key.is_empty() || key != key.trim() || key.len() > MAX_KEY {
+                let text =
+                    format!("the {name} is empty, too long or not plain text: copy it again");
+                return Err(Error::credentials(text));
+            }
         }
-        // No stricter than what a header needs: what a valid key looks like is the service's to say.
         if !access_key.is_ascii() {
             return Err(Error::credentials(
-                "the access key holds a character that is not ASCII: copy it once more",
+                "the access key is not ASCII: copy it again",
             ));
         }
         let hmac = Hmac::new_from_slice(secret_key.as_bytes())
@@ -642,19 +478,16 @@ impl Credentials {
 
     /// Credentials from the environment: the access key from `NCLOUD_ACCESS_KEY_ID` or else
     /// `NCLOUD_ACCESS_KEY`, the secret key from `NCLOUD_SECRET_ACCESS_KEY` or else
-    /// `NCLOUD_SECRET_KEY`. An empty variable counts as not set.
+    /// `NCLOUD_SECRET_KEY`. Of two names, the first that is not empty counts.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Credentials`] if a key is missing, not Unicode, or refused by
+    /// [`ErrorKind::Credentials`] if a key is missing, empty, not Unicode, or refused by
     /// [`new`](Credentials::new).
     pub fn from_env() -> Result<Credentials, Error> {
-        Credentials::from_env_if_set()?.ok_or_else(|| {
-            let ([access_key, _], [secret_key, _]) = (ACCESS_KEY_VARIABLES, SECRET_KEY_VARIABLES);
-            Error::credentials(&format!(
-                "no keys in the environment: set {access_key} and {secret_key}"
-            ))
-        })
+        let access_key = key_from_env(ACCESS_KEY_VARIABLES)?;
+        let secret_key = key_from_env(SECRET_KEY_VARIABLES)?;
+        Credentials::new(&access_key, &secret_key)
     }
 
     /// Credentials from a file in the format of the vendor's command line interface and SDKs:
@@ -666,82 +499,55 @@ impl Credentials {
     /// ncloud_secret_access_key = ...
     /// ```
     ///
-    /// Of a file with several sections, the keys above the first header or under `[DEFAULT]` are
-    /// taken; without any there, those of the first section that has one. A pair is never put
-    /// together from two sections. Blanks around a value are dropped.
+    /// Only keys above the first section header or under `[DEFAULT]` (in any case) are used, never
+    /// those of another section. Blanks around a value are dropped.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Credentials`] if the file cannot be read, is no regular file, is longer than
-    /// 64 KiB, is not UTF-8, or lacks a key, or if [`new`](Credentials::new) refuses one.
+    /// 64 KiB or is not UTF-8, if it lacks a key or gives one twice, or if
+    /// [`new`](Credentials::new) refuses one.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Credentials, Error> {
         let path = path.as_ref();
-        read_credentials_file(path).map_err(|error| {
-            let shown = printable(&path.display().to_string());
-            error.context(&format!("cannot take keys from the file {shown}"))
-        })
+        let context = format!("the key file {}", printable(&path.to_string_lossy()));
+        let mut key_file = read_key_file(path)
+            .map_err(|error| Error::credentials(format!("{context}: {error}")).caused_by(error))?;
+        let credentials = keys_in(&key_file);
+        key_file.as_mut_slice().zeroize();
+        credentials.map_err(|error| error.context(&context))
     }
 
     /// Credentials from where users of this platform keep them: the environment, as
-    /// [`from_env`](Credentials::from_env) reads it, or else the file `.ncloud/configure` in the
-    /// home directory (`HOME`, on Windows `USERPROFILE`), as [`from_file`](Credentials::from_file)
-    /// reads it.
+    /// [`from_env`](Credentials::from_env) reads it, if any of its four variables is set, even to
+    /// nothing; otherwise the file `.ncloud/configure` in the home directory (`HOME`, on Windows
+    /// `USERPROFILE`), as [`from_file`](Credentials::from_file) reads it.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Credentials`] if neither has keys, or the first that has any has half a pair.
+    /// [`ErrorKind::Credentials`] as for these two.
     pub fn load() -> Result<Credentials, Error> {
-        if let Some(credentials) = Credentials::from_env_if_set()? {
-            return Ok(credentials);
-        }
-        let home = std::env::var_os(if cfg!(windows) { "USERPROFILE" } else { "HOME" });
-        let Some(home) = home.filter(|home| !home.is_empty()) else {
-            return Credentials::from_env();
-        };
-        let path = PathBuf::from(home).join(".ncloud").join("configure");
-        Credentials::from_file(path).map_err(|error| error.context("no keys in the environment"))
-    }
-
-    /// These strings are not wiped: the environment goes on to hold the same text.
-    fn from_env_if_set() -> Result<Option<Credentials>, Error> {
-        let first_set = |names: [&str; 2]| {
-            for name in names {
-                let value = env(name, ErrorKind::Credentials)?;
-                if let Some(value) = value.filter(|value| !value.is_empty()) {
-                    return Ok(Some(value));
-                }
+        let mut variables = ACCESS_KEY_VARIABLES.iter().chain(&SECRET_KEY_VARIABLES);
+        let home = env::var_os(if cfg!(windows) { "USERPROFILE" } else { "HOME" });
+        match home.filter(|home| !home.is_empty()) {
+            Some(home) if variables.all(|name| env::var_os(name).is_none()) => {
+                let path = PathBuf::from(home).join(".ncloud").join("configure");
+                let context = format!("no keys: {SET_BOTH_KEYS}, or correct this");
+                Credentials::from_file(path).map_err(|error| error.context(&context))
             }
-            Ok(None)
-        };
-        let half = |has, [lacks, or]: [&str; 2]| {
-            Error::credentials(&format!(
-                "the environment has the {has} key but not the other: set {lacks} (or {or}) too"
-            ))
-        };
-        match (
-            first_set(ACCESS_KEY_VARIABLES)?,
-            first_set(SECRET_KEY_VARIABLES)?,
-        ) {
-            (Some(access_key), Some(secret_key)) => {
-                Credentials::new(&access_key, &secret_key).map(Some)
-            }
-            (Some(_), None) => Err(half("access", SECRET_KEY_VARIABLES)),
-            (None, Some(_)) => Err(half("secret", ACCESS_KEY_VARIABLES)),
-            (None, None) => Ok(None),
+            _ => Credentials::from_env(),
         }
     }
 
     /// The access key, which names the account; it is not secret.
-    #[must_use]
     pub fn access_key(&self) -> &str {
         &self.access_key
     }
 
-    /// Signature v2 of a request to any NAVER Cloud Platform API: the Base64 text of HMAC-SHA256
-    /// over method, request target, timestamp and access key.
+    /// Signature v2 of a request to any NAVER Cloud Platform API: HMAC-SHA256 over method, request
+    /// target, timestamp and access key, in Base64.
     ///
-    /// `request_target` is path and query, percent-encoded, exactly as they will stand on the
-    /// request line. `timestamp_ms` is what the header `x-ncp-apigw-timestamp` will say:
+    /// `request_target` is the path with its query, percent-encoded, exactly as it will stand on
+    /// the request line. `timestamp_ms` is the value of the header `x-ncp-apigw-timestamp`:
     /// milliseconds since 1970-01-01T00:00:00Z.
     ///
     /// Source: [Ncloud API](https://api.ncloud-docs.com/docs/en/common-ncpapi).
@@ -756,23 +562,11 @@ impl Credentials {
     /// ```
     #[must_use]
     pub fn sign(&self, method: &str, request_target: &str, timestamp_ms: u64) -> String {
-        self.signature(method, request_target, &timestamp_ms.to_string())
-    }
-
-    fn signature(&self, method: &str, request_target: &str, timestamp: &str) -> String {
-        let mut mac = Hmac::clone(&self.hmac);
-        for part in [
-            method,
-            " ",
-            request_target,
-            "\n",
-            timestamp,
-            "\n",
-            &self.access_key,
-        ] {
-            mac.update(part.as_bytes());
-        }
-        BASE64_STANDARD.encode(mac.finalize().into_bytes())
+        let access_key = &self.access_key;
+        let message = format!("{method} {request_target}\n{timestamp_ms}\n{access_key}");
+        let mut hmac = Hmac::clone(&self.hmac);
+        hmac.update(message.as_bytes());
+        BASE64_STANDARD.encode(hmac.finalize().into_bytes())
     }
 }
 
@@ -784,108 +578,66 @@ impl Debug for Credentials {
     }
 }
 
-/// A variable of the environment; one that is not Unicode is an error of the given kind.
-fn env(name: &str, kind: ErrorKind) -> Result<Option<String>, Error> {
-    match std::env::var(name) {
-        Ok(value) => Ok(Some(value)),
-        Err(std::env::VarError::NotPresent) => Ok(None),
-        Err(std::env::VarError::NotUnicode(_)) => {
-            let text = format!("the environment variable {name} is not Unicode text");
-            Err(Error::new(kind, &text))
-        }
-    }
+/// The value of the first variable that is not empty.
+fn key_from_env(names: [&str; 2]) -> Result<String, Error> {
+    let values = names.into_iter().filter_map(variable);
+    values
+        .into_iter()
+        .find(|value| !value.is_empty())
+        .ok_or_else(|| {
+            let names = names.join(" or ");
+            Error::credentials(format!("{names} is missing or empty: {SET_BOTH_KEYS}"))
+        })
 }
 
-fn read_credentials_file(path: &Path) -> Result<Credentials, Error> {
-    let fix = format!(
-        "write the lines \"{ACCESS_KEY_SETTING} = ...\" and \"{SECRET_KEY_SETTING} = ...\" into it"
-    );
-    let unreadable = |error: io::Error| {
-        Error::credentials(&format!("{}: {fix}", printable(&error.to_string()))).caused_by(error)
-    };
-    // To open a pipe would wait for somebody to write to it.
-    if !path.metadata().map_err(unreadable)?.is_file() {
-        let text = "it is not a regular file: give the path of another file";
-        return Err(Error::credentials(text));
+/// The content is read at once, since a buffer that grows leaves copies of a secret behind.
+fn read_key_file(path: &Path) -> io::Result<Vec<u8>> {
+    let metadata = path.metadata()?;
+    // Opening a pipe would wait until somebody writes to it.
+    if !metadata.is_file() || metadata.len() > MAX_READ as u64 {
+        return Err(io::Error::other(
+            "it is not a regular file of at most 64 KiB: name another",
+        ));
     }
-    let (mut buffer, mut filled) = (vec![0; MAX_READ + 1], 0);
-    let file = File::open(path);
-    let read = file.and_then(|mut file| fill(&mut buffer, &mut filled, &mut file));
-    let credentials = read.map_err(unreadable).and_then(|()| {
-        if filled > MAX_READ {
-            let text = "it is longer than 64 KiB: give the path of another file";
-            return Err(Error::credentials(text));
+    fs::read(path)
+}
+
+fn keys_in(content: &[u8]) -> Result<Credentials, Error> {
+    let text = std::str::from_utf8(content)
+        .map_err(|_| Error::credentials("it is not UTF-8 text: save it as UTF-8"))?;
+    let text = text.trim_start_matches('\u{feff}');
+    let access_key = key_in(text, "ncloud_access_key_id")?;
+    Credentials::new(access_key, key_in(text, "ncloud_secret_access_key")?)
+}
+
+/// The value of one key in the default section of a key file.
+fn key_in<'a>(text: &'a str, name: &str) -> Result<&'a str, Error> {
+    let mut section = "DEFAULT";
+    let values = text.lines().filter_map(|line| {
+        if let Some(header) = line.trim_ascii().strip_prefix('[') {
+            section = header
+                .split_once(']')
+                .map_or("", |(section, _)| section.trim_ascii());
         }
-        let bytes = buffer.get(..filled).unwrap_or_default();
-        let text = std::str::from_utf8(bytes)
-            .map_err(|_| Error::credentials("it is not UTF-8 text: save it as UTF-8"))?;
-        let (access_key, secret_key) = find_keys(text.trim_start_matches('\u{feff}'));
-        let lacks = |setting| Error::credentials(&format!("it has no value for {setting}: {fix}"));
-        let is_given = |value: &&str| !value.is_empty();
-        let access_key = access_key
-            .filter(is_given)
-            .ok_or_else(|| lacks(ACCESS_KEY_SETTING))?;
-        let secret_key = secret_key
-            .filter(is_given)
-            .ok_or_else(|| lacks(SECRET_KEY_SETTING))?;
-        Credentials::new(access_key, secret_key)
+        let (key, value) = line.split_once('=')?;
+        (key.trim_ascii() == name).then_some((section, value.trim_ascii()))
     });
-    buffer.as_mut_slice().zeroize();
-    credentials
+    let (values, elsewhere): (Vec<_>, Vec<_>) =
+        values.partition(|(section, _)| section.eq_ignore_ascii_case("DEFAULT"));
+    let why = match (&*values, &*elsewhere) {
+        ([(_, value)], _) if !value.is_empty() => return Ok(value),
+        ([_, _, ..], _) => "is given twice in the default section: keep one of them".to_owned(),
+        (_, [(section, _), ..]) => format!(
+            "under [{}] is not used: move it under [DEFAULT]",
+            printable(section)
+        ),
+        _ => "is missing or empty: add it under [DEFAULT]".to_owned(),
+    };
+    Err(Error::credentials(format!("{name} {why}")))
 }
 
-/// Reads until the source ends or the buffer is full; what was read before an error counts too. One
-/// buffer from the start, since one that grows leaves copies of a secret behind.
-fn fill(buffer: &mut [u8], filled: &mut usize, source: &mut dyn Read) -> io::Result<()> {
-    while let Some(free @ [_, ..]) = buffer.get_mut(*filled..) {
-        match source.read(free) {
-            Ok(0) => break,
-            Ok(read) => *filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-/// The keys of the default section or else of the first that has any.
-fn find_keys(text: &str) -> (Option<&str>, Option<&str>) {
-    let mut default_section = (None, None);
-    let mut first_section = (None, None);
-    let mut section = (None, None);
-    let mut is_default = true;
-    let end = std::iter::once("[]"); // closes the last section
-    for line in text.lines().map(str::trim_ascii).chain(end) {
-        if line.starts_with('[') {
-            let kept = if is_default {
-                &mut default_section
-            } else {
-                &mut first_section
-            };
-            if *kept == (None, None) {
-                *kept = section;
-            }
-            section = (None, None);
-            let name = line.trim_start_matches('[').split(']').next();
-            is_default = name.is_some_and(|name| name.trim_ascii().eq_ignore_ascii_case("DEFAULT"));
-        } else if let Some((name, value)) = line.split_once('=') {
-            let value = Some(value.trim_ascii());
-            match name.trim_ascii() {
-                ACCESS_KEY_SETTING => section.0 = value,
-                SECRET_KEY_SETTING => section.1 = value,
-                _ => {} // a comment, or a setting of another tool
-            }
-        }
-    }
-    if default_section == (None, None) {
-        first_section
-    } else {
-        default_section
-    }
-}
-
-/// One path segment, percent-encoded: the unreserved characters `A-Z a-z 0-9 - . _ ~` stand for
-/// themselves, every other byte of the UTF-8 text becomes `%XX` with upper-case digits.
+/// One path segment, percent-encoded: the unreserved characters `A-Z a-z 0-9 - . _ ~` are kept,
+/// every other byte of the UTF-8 text becomes `%XX` with upper-case digits.
 ///
 /// Source: [RFC 3986](https://www.rfc-editor.org/rfc/rfc3986), sections 2.1 and 2.3.
 ///
@@ -896,71 +648,29 @@ fn find_keys(text: &str) -> (Option<&str>, Option<&str>) {
 /// ```
 #[must_use]
 pub fn percent_encode(segment: &str) -> String {
-    let mut encoded = Vec::with_capacity(segment.len() + segment.len() / 2 + 8);
-    push_encoded(&mut encoded, segment);
-    ascii(encoded)
-}
-
-fn push_encoded(encoded: &mut Vec<u8>, segment: &str) {
-    let bytes = segment.as_bytes();
-    // A whole block is looked at in a few instructions, and most names need no more than that.
-    let is_plain = |block: &&[u8]| {
-        block
-            .iter()
-            .fold(true, |all, byte| all & is_unreserved(*byte))
-    };
-    let plain_blocks = bytes.chunks_exact(32).take_while(is_plain).count();
-    let (plain, mut rest) = bytes.split_at(32 * plain_blocks);
-    encoded.extend_from_slice(plain);
-    let next = |rest: &[u8]| {
-        rest.iter()
-            .enumerate()
-            .find_map(|(at, byte)| Some((at, escape(*byte)?)))
-    };
-    while let Some((at, escape)) = next(rest) {
-        let (plain, behind) = rest.split_at(at);
-        encoded.extend_from_slice(plain);
-        encoded.extend_from_slice(&escape);
-        rest = behind.get(1..).unwrap_or_default();
-    }
-    encoded.extend_from_slice(rest);
-}
-
-/// Text of ASCII bytes alone, which no conversion can fail for.
-fn ascii(bytes: Vec<u8>) -> String {
-    String::from_utf8(bytes).unwrap_or_default()
-}
-
-/// What stands for a byte that cannot stand for itself.
-fn escape(byte: u8) -> Option<[u8; 3]> {
-    static ESCAPES: [Option<[u8; 3]>; 256] = {
-        let mut escapes = [None; 256];
-        let mut byte: u8 = 0;
-        let mut rest: &mut [_] = &mut escapes;
-        while let [first, behind @ ..] = rest {
-            if !is_unreserved(byte) {
-                *first = Some([b'%', hex_digit(byte >> 4), hex_digit(byte & 0x0F)]);
-            }
-            rest = behind;
-            byte = byte.wrapping_add(1);
+    let mut encoded = String::with_capacity(segment.len() + 16);
+    for piece in segment.split_inclusive(|character| !is_unreserved(character)) {
+        let kept = piece.trim_end_matches(|character| !is_unreserved(character));
+        encoded.push_str(kept);
+        for byte in piece.bytes().skip(kept.len()) {
+            encoded.extend(['%', hex_digit(byte >> 4), hex_digit(byte & 0x0F)]);
         }
-        escapes
-    };
-    ESCAPES.get(usize::from(byte)).copied().flatten()
+    }
+    encoded
 }
 
-const fn hex_digit(value: u8) -> u8 {
-    value + if value < 10 { b'0' } else { b'A' - 10 }
+fn is_unreserved(character: char) -> bool {
+    character.is_ascii_alphanumeric() || matches!(character, '-' | '.' | '_' | '~')
 }
 
-const fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+fn hex_digit(value: u8) -> char {
+    char::from(value + if value < 10 { b'0' } else { b'A' - 10 })
 }
 
 /// Why a call failed: what was wrong, with which value, and what to do about it, in one line.
 ///
-/// No key and no signature stands in it. What a server said stands in it cut and escaped, so that
-/// it can be shown on a terminal.
+/// It contains no secret key and no signature. What a server said is cut and escaped, so that it is
+/// safe to show on a terminal.
 #[derive(Debug)]
 pub struct Error(Box<Failure>);
 
@@ -968,125 +678,155 @@ pub struct Error(Box<Failure>);
 struct Failure {
     kind: ErrorKind,
     text: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    sent: Sent,
+}
+
+/// What is known once something was sent.
+#[derive(Debug, Default)]
+struct Sent {
     status: Option<u16>,
     code: Option<String>,
     message: Option<String>,
     trace_id: Option<String>,
     retry_after: Option<Duration>,
     attempts: u32,
-    may_have_taken_effect: bool,
+    in_doubt: bool,
     /// Whether the same request may fare better later.
     is_transient: bool,
-    /// What a refusal told of the service's clock.
-    clock_ahead_ms: Option<i64>,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    /// Whether the service itself said that there is no such image.
+    proves_absence: bool,
+    /// How far the service's clock is ahead: of the timestamp that an answer refused, and in what
+    /// a call returns, of this machine's clock.
+    clock_skew_ms: i64,
 }
 
-/// What went wrong, as far as a program needs to tell.
+/// What went wrong, as far as a program needs to tell, and what to do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A name, an API URL or a setting was refused; nothing was sent.
+    /// A name, an API URL, a setting or an agent cannot be used; nothing was sent. The text says
+    /// what to change.
     InvalidInput,
-    /// Keys are missing, unreadable or unusable; nothing was sent.
+    /// Keys are missing, unreadable or unusable; nothing was sent. The text says which, and where
+    /// they belong.
     Credentials,
     /// 400, or a 4xx status without a kind of its own: the service did not understand the request.
+    /// To do: check the registry, the image name and the API URL.
     BadRequest,
     /// 401: the service did not accept the keys, the signature or its timestamp.
+    /// To do: check the access key, the secret key and this machine's clock.
     Unauthorized,
     /// 403: the account may not delete this image.
+    /// To do: give the account permission to delete images in this registry.
     Forbidden,
-    /// 404: there is no such registry or image.
+    /// 404 from the service: there is no such registry or image.
+    /// To do: check the registry, the image name and the region.
     NotFound,
     /// 409: something else was changing the image.
+    /// To do: try again when nothing else is changing the image.
     Conflict,
-    /// 429: too many requests in a short time, or a quota is used up.
+    /// 429: too many requests, or a quota is used up; see [`Error::retry_after`].
+    /// To do: send fewer requests, or ask for a larger quota.
     RateLimited,
     /// 5xx: the service or its gateway failed.
+    /// To do: try again later; a 500 can also mean that there is no such image.
     Server,
-    /// An answer that the service does not give: a redirect, a success with a body, no HTTP.
+    /// An answer that the service does not give: a redirect, a success that is none (202, or one
+    /// with a body), a 404 that is not the service's, no HTTP.
+    /// To do: check the API URL, and for a proxy or a login page.
     UnexpectedResponse,
     /// No answer in time, or 408.
+    /// To do: try again, or allow more time.
     Timeout,
-    /// No connection, a lost connection, or no trust in the server's certificate.
+    /// No connection, a lost connection, or a certificate that is not trusted.
+    /// To do: check the network, the proxy, the API URL and root certificates.
     Transport,
+}
+
+impl ErrorKind {
+    /// What to do, where the text of the error does not say it.
+    fn advice(self) -> &'static str {
+        match self {
+            Self::InvalidInput | Self::Credentials => "",
+            Self::BadRequest => "check the registry, the image name and the API URL",
+            Self::Unauthorized => "check the access key, the secret key and this machine's clock",
+            Self::Forbidden => "give the account permission to delete images in this registry",
+            Self::NotFound => "check the registry, the image name and the region",
+            Self::Conflict => "try again when nothing else is changing the image",
+            Self::RateLimited => "send fewer requests, or ask for a larger quota",
+            Self::Server => "try again later; a 500 can also mean that there is no such image",
+            Self::UnexpectedResponse => "check the API URL, and for a proxy or a login page",
+            Self::Timeout => "try again, or allow more time",
+            Self::Transport => "check the network, the proxy, the API URL and root certificates",
+        }
+    }
 }
 
 impl Error {
     /// What went wrong, as far as a program needs to tell.
-    #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
     /// The HTTP status of the last answer, if there was one.
-    #[must_use]
     pub fn status(&self) -> Option<u16> {
-        self.0.status
+        self.0.sent.status
     }
 
-    /// The gateway's or the service's own code for the error, from the answer's body.
-    #[must_use]
+    /// The gateway's or the service's own code for the error, from the body of the answer.
     pub fn code(&self) -> Option<&str> {
-        self.0.code.as_deref()
+        self.0.sent.code.as_deref()
     }
 
-    /// The gateway's or the service's own words, from the answer's body: cut after 256 characters,
-    /// and with those escaped that could steer a terminal.
-    #[must_use]
+    /// The gateway's or the service's own words, from the body of the answer: cut after 256
+    /// characters, with those escaped that could steer a terminal.
     pub fn message(&self) -> Option<&str> {
-        self.0.message.as_deref()
+        self.0.sent.message.as_deref()
     }
 
     /// The gateway's name for the request, from the header `x-ncp-trace-id`: what the vendor's
     /// support will ask for.
-    #[must_use]
     pub fn trace_id(&self) -> Option<&str> {
-        self.0.trace_id.as_deref()
+        self.0.sent.trace_id.as_deref()
     }
 
-    /// How long the service asked to wait before the next request.
-    #[must_use]
+    /// How long the service asked to wait before the next request (RFC 9110, section 10.2.3), at
+    /// most `u32::MAX` seconds.
     pub fn retry_after(&self) -> Option<Duration> {
-        self.0.retry_after
+        self.0.sent.retry_after
     }
 
     /// How many requests were sent, or tried to be sent.
-    #[must_use]
     pub fn attempts(&self) -> u32 {
-        self.0.attempts
+        self.0.sent.attempts
     }
 
-    /// Whether the image may be gone all the same: a request may have reached the service, and no
-    /// answer told how it ended.
-    #[must_use]
+    /// Whether the image may have been deleted anyway: a request may have reached the service, and
+    /// no answer told how it ended. Check whether the image still exists, or call again.
     pub fn may_have_taken_effect(&self) -> bool {
-        self.0.may_have_taken_effect
+        self.0.sent.in_doubt
     }
 
-    fn new(kind: ErrorKind, text: &str) -> Error {
+    fn new(kind: ErrorKind, text: impl Into<String>) -> Error {
         Error(Box::new(Failure {
             kind,
-            text: text.to_owned(),
-            status: None,
-            code: None,
-            message: None,
-            trace_id: None,
-            retry_after: None,
-            attempts: 0,
-            may_have_taken_effect: false,
-            is_transient: false,
-            clock_ahead_ms: None,
+            text: text.into(),
             source: None,
+            sent: Sent::default(),
         }))
     }
 
-    fn invalid(text: &str) -> Error {
+    fn invalid(text: impl Into<String>) -> Error {
         Error::new(ErrorKind::InvalidInput, text)
     }
 
-    fn credentials(text: &str) -> Error {
+    fn credentials(text: impl Into<String>) -> Error {
         Error::new(ErrorKind::Credentials, text)
+    }
+
+    fn accepts_signature(&self) -> bool {
+        self.0.sent.proves_absence || matches!(self.status(), Some(403 | 409))
     }
 
     fn context(mut self, context: &str) -> Error {
@@ -1102,12 +842,29 @@ impl Error {
 
 impl Display for Error {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let sent = &self.0.sent;
         f.write_str(&self.0.text)?;
-        if self.0.attempts > 1 {
-            write!(f, "; tried {} times", self.0.attempts)?;
+        let advice = Some(self.kind().advice()).filter(|advice| !advice.is_empty());
+        for (before, detail, after) in [
+            (", \"", self.message(), "\""),
+            (", code ", self.code(), ""),
+            (", trace id ", self.trace_id(), ""),
+            (": ", advice, ""),
+        ] {
+            if let Some(detail) = detail {
+                write!(f, "{before}{detail}{after}")?;
+            }
         }
-        if self.0.may_have_taken_effect {
-            f.write_str("; the image may be gone all the same: see whether it is still there")?;
+        let ahead_s = sent.clock_skew_ms / 1000;
+        if ahead_s.abs() >= CLOCK_TOLERANCE_MS / 1000 {
+            let side = if ahead_s > 0 { "behind" } else { "ahead of" };
+            write!(f, ", which is {} s {side} the service's", ahead_s.abs())?;
+        }
+        if sent.attempts > 1 {
+            write!(f, "; tried {} times", sent.attempts)?;
+        }
+        if sent.in_doubt {
+            f.write_str("; the image may have been deleted anyway: check whether it still exists")?;
         }
         Ok(())
     }
@@ -1119,316 +876,311 @@ impl std::error::Error for Error {
     }
 }
 
-// From here on, what a call does: check the names, build the URL, send, sort the answer.
+// What is refused, before anything is sent.
+
+/// Allows only names that can exist, by the Docker Registry v2 specification and for a label of a
+/// host name. Any other could be read as another resource on the way, such as the whole registry.
+fn check_names(registry: &str, image_name: &str) -> Result<(), Error> {
+    let mut components = image_name.split('/');
+    let (what, name) = if registry.len() > MAX_REGISTRY || !is_name(registry, "-") {
+        ("registry", registry)
+    } else if image_name.len() > MAX_IMAGE_NAME || !components.all(|part| is_name(part, "._-")) {
+        ("image name", image_name)
+    } else {
+        return Ok(());
+    };
+    let why = if name.contains('%') {
+        "contains a %: give it unencoded"
+    } else if what == "registry" && name.contains(['.', '/', ':', '@']) {
+        "must be the name alone: drop the host and the image"
+    } else if name.contains('@') {
+        "contains a digest, but the whole image would be deleted: drop the digest if you want that"
+    } else if name.contains(':') {
+        "contains a tag, but the image would be deleted with all of its tags: drop the tag if you \
+         want that"
+    } else if name.contains(char::is_uppercase) {
+        "contains an upper-case letter: use lower case"
+    } else if what == "registry" {
+        "must be 1 to 63 lower-case letters, digits and -, a letter or a digit at both ends"
+    } else {
+        "must be 1 to 255 lower-case letters, digits, . _ and -, in components joined by a single \
+         /, a letter or a digit at both ends of each"
+    };
+    let name = printable(name);
+    Err(Error::invalid(format!("the {what} \"{name}\" {why}")))
+}
+
+fn is_name(text: &str, separators: &str) -> bool {
+    let is_alphanumeric = |c| matches!(c, 'a'..='z' | '0'..='9');
+    text.starts_with(is_alphanumeric)
+        && text.ends_with(is_alphanumeric)
+        && !text.contains(|c| !is_alphanumeric(c) && !separators.contains(c))
+}
+
+fn check_api_url(api_url: &str) -> Result<Arc<str>, Error> {
+    safe_api_url(api_url).map(Arc::from).ok_or_else(|| {
+        // What comes before an @ or after a ? may be secret.
+        let may_be_secret = api_url.contains(['@', '?', '#']);
+        let shown = printable(if may_be_secret { "" } else { api_url });
+        Error::invalid(format!(
+            "the API URL \"{shown}\" cannot be used: use https (http for loopback only), no user \
+             info, query or fragment, and a path of letters, digits, - . _ ~ and single /"
+        ))
+    })
+}
+
+/// The API URL without a slash at its end, if it is safe to send a signature to.
+fn safe_api_url(api_url: &str) -> Option<String> {
+    let uri: Uri = api_url.parse().ok()?;
+    let (scheme, host) = (uri.scheme_str()?, uri.host()?);
+    let port = uri.port_u16().map(|port| format!(":{port}"));
+    let path = uri.path().strip_suffix('/').unwrap_or(uri.path());
+    // User info, query, fragment and an odd port do not survive this.
+    let rebuilt = format!("{scheme}://{host}{}{path}", port.unwrap_or_default());
+    let is_same = rebuilt.eq_ignore_ascii_case(api_url.strip_suffix('/').unwrap_or(api_url));
+
+    let is_loopback = host.eq_ignore_ascii_case("localhost") // RFC 6761, section 6.3
+        || format!("{host}:0").parse().is_ok_and(|address: SocketAddr| address.ip().is_loopback());
+    let is_confidential = scheme == "https" || (scheme == "http" && is_loopback);
+    // RFC 3986, section 5.2.4: what could be resolved to another path, or be read as one.
+    let is_plain =
+        |segment: &str| !matches!(segment, "" | "." | "..") && segment.chars().all(is_unreserved);
+    let is_plain_path = path.split('/').skip(1).all(is_plain);
+    (is_same && !host.is_empty() && is_confidential && is_plain_path).then_some(rebuilt)
+}
+
+// How a request is built, signed and sent.
 
 impl Client {
-    fn delete_url(&self, registry: &str, image_name: &str) -> Result<String, Error> {
-        check_registry(registry)?;
-        check_image_name(image_name)?;
-        let names = registry.len() + image_name.len();
-        let mut url = Vec::with_capacity(self.api_url.url.len() + names + names / 2 + 32);
-        url.extend_from_slice(self.api_url.url.as_bytes());
-        for segment in ["repositories", registry, image_name] {
-            url.push(b'/');
-            push_encoded(&mut url, segment);
-        }
-        if url.len() > MAX_URL {
-            return Err(Error::invalid(&format!(
-                "the names {} make a URL of {} bytes: the longest is {MAX_URL}",
-                printable(&format!("{registry}/{image_name}")),
-                url.len()
-            )));
-        }
-        Ok(ascii(url))
+    fn image_url(&self, registry: &str, image_name: &str) -> Result<String, Error> {
+        check_names(registry, image_name)?;
+        let (api_url, image_name) = (&self.api_url, percent_encode(image_name));
+        Ok(format!("{api_url}/repositories/{registry}/{image_name}"))
     }
 
     /// Sends requests until one is answered for good, or no time or no attempt is left.
-    fn send(&self, mut url: String) -> Result<(), Error> {
+    fn send(&self, url: &str) -> Result<(), Error> {
+        if self.lacks_tls && url.starts_with("https:") {
+            let text = "this build has no TLS: enable the feature rustls or native-tls";
+            return Err(Error::invalid(text));
+        }
         let started = Instant::now();
         let time_left = || self.timeout.saturating_sub(started.elapsed());
         let mut clock_ahead_ms = self.clock_ahead_ms.load(Ordering::Relaxed);
         let mut clock_corrected = false;
-        let mut may_have_taken_effect = false;
+        let mut in_doubt = false;
         let mut attempts = 0;
         loop {
             attempts += 1;
             let signed = self.sign(url, clock_ahead_ms);
             let outcome = self.attempt(&signed, time_left());
-            url = signed.url;
-            let kind = outcome.as_ref().err().map(Error::kind);
-
-            let is_signature_accepted = matches!(
-                kind,
-                None | Some(ErrorKind::NotFound | ErrorKind::Forbidden | ErrorKind::Conflict)
-            );
-            if clock_corrected && is_signature_accepted {
+            if clock_corrected && outcome.as_ref().err().is_none_or(Error::accepts_signature) {
                 self.clock_ahead_ms.store(clock_ahead_ms, Ordering::Relaxed);
             }
             let Err(mut error) = outcome else {
                 return Ok(());
             };
-            if kind == Some(ErrorKind::NotFound) && may_have_taken_effect {
-                return Ok(()); // an earlier attempt got through
+            let sent = &mut error.0.sent;
+            if in_doubt && sent.proves_absence {
+                return Ok(()); // an earlier attempt deleted it
             }
-            may_have_taken_effect |= error.0.may_have_taken_effect;
-            error.0.may_have_taken_effect = may_have_taken_effect;
-            error.0.attempts = attempts;
-
-            let measured = error.0.clock_ahead_ms.filter(|measured| {
-                !clock_corrected && measured.abs_diff(clock_ahead_ms) > CLOCK_TOLERANCE_MS
-            });
-            let wait = if let Some(measured) = measured {
-                clock_ahead_ms = measured;
+            in_doubt |= sent.in_doubt;
+            (sent.in_doubt, sent.attempts) = (in_doubt, attempts);
+            let mut wait = backoff(attempts).max(sent.retry_after.unwrap_or_default());
+            if error.0.kind == ErrorKind::Unauthorized {
+                sent.is_transient =
+                    sent.clock_skew_ms.abs() > CLOCK_TOLERANCE_MS && !clock_corrected;
+                clock_ahead_ms += sent.clock_skew_ms;
+                sent.clock_skew_ms = clock_ahead_ms;
                 clock_corrected = true;
-                Duration::ZERO
-            } else if error.0.is_transient {
-                error.0.retry_after.unwrap_or_else(|| backoff(attempts))
-            } else {
-                return Err(error);
-            };
-            if attempts >= self.max_attempts || wait >= time_left() {
+                wait = Duration::ZERO;
+            }
+            if !sent.is_transient || attempts >= self.max_attempts || wait >= time_left() {
                 return Err(error);
             }
             thread::sleep(wait);
         }
     }
 
-    /// Signs for this moment. `url` begins with the API URL.
-    fn sign(&self, url: String, clock_ahead_ms: i64) -> SignedRequest {
-        let timestamp = now_ms().saturating_add_signed(clock_ahead_ms).to_string();
-        let request_target = url.get(self.api_url.path_start..).unwrap_or_default();
+    /// Signs a request for this moment.
+    fn sign(&self, url: &str, clock_ahead_ms: i64) -> SignedRequest {
+        let timestamp_ms = now_ms() + clock_ahead_ms;
+        let timestamp = u64::try_from(timestamp_ms).unwrap_or_default();
+        let (_, request_target) = split_before_path(url);
+        let access_key = self.credentials.access_key().to_owned();
+        let signature = self.credentials.sign("DELETE", request_target, timestamp);
         SignedRequest {
-            signature: self
-                .credentials
-                .signature("DELETE", request_target, &timestamp),
-            timestamp,
-            credentials: self.credentials.clone(),
-            url,
+            url: url.to_owned(),
+            timestamp_ms,
+            headers: [
+                ("Content-Type", "application/json".to_owned()),
+                ("x-ncp-apigw-timestamp", timestamp.to_string()),
+                ("x-ncp-iam-access-key", access_key),
+                ("x-ncp-apigw-signature-v2", signature),
+            ],
         }
     }
 
     /// Sends one request, which takes at most `time_left`, and sorts the answer.
     fn attempt(&self, signed: &SignedRequest, time_left: Duration) -> Result<(), Error> {
         let own = self.agent.config().timeouts();
-        // ureq sends nothing in no time, and cannot count to the end of all times.
-        let attempt = own.global.unwrap_or(ATTEMPT_TIMEOUT).min(time_left);
-        let attempt = attempt.clamp(Duration::from_millis(1), Duration::from_secs(86_400));
-        // The two phases before the request is sent end before the attempt does. So a time-out in
-        // one of them is never taken for one of the whole attempt, and tells that nothing was sent.
-        let share = attempt * 9 / 20;
-        let within = |own: Duration| own.min(attempt);
+        let shorter = |own: Option<Duration>, limit| own.map_or(limit, |own| own.min(limit));
+        let timeout = shorter(own.global, ATTEMPT_TIMEOUT).min(time_left);
+        // What comes before the request ends before the attempt does, even behind a proxy, which
+        // is looked up, connected to and waited for. So a timeout there tells that nothing was sent.
+        let share = timeout / 4;
         let mut config = self
             .agent
             .delete(&signed.url)
             .config()
             .http_status_as_error(false)
             .max_redirects(0)
-            .timeout_global(Some(attempt))
-            .timeout_per_call(own.per_call.map(within))
-            .timeout_send_request(own.send_request.map(within))
-            .timeout_recv_response(own.recv_response.map(within))
-            .timeout_recv_body(own.recv_body.map(within))
-            .timeout_resolve(Some(own.resolve.unwrap_or(CONNECT_TIMEOUT).min(share)))
-            .timeout_connect(Some(own.connect.unwrap_or(CONNECT_TIMEOUT).min(share)));
-        if !self.api_url.is_https() {
+            .timeout_global(Some(timeout))
+            .timeout_resolve(Some(shorter(own.resolve, share)))
+            .timeout_connect(Some(shorter(own.connect, share)));
+        if signed.url.starts_with("http:") {
             config = config.proxy(None);
         }
-        let mut request = config
-            .build()
-            .header("User-Agent", HeaderValue::from_static(USER_AGENT));
+        let mut request = config.build().header("User-Agent", USER_AGENT);
         for (name, value) in signed.headers() {
             request = request.header(name, value);
         }
-        let mut response = request.call().map_err(|error| self.no_answer(error))?;
-        let received_ms = now_ms();
-        let status = response.status().as_u16();
-        let has_framing = [CONTENT_LENGTH, TRANSFER_ENCODING]
-            .iter()
-            .any(|name| response.headers().contains_key(name));
-        let mut body = response.body_mut().as_reader();
-        match status {
-            204 => Ok(()),
-            200..=202 => match body.read(&mut [0]) {
-                Ok(0) if has_framing => Ok(()),
-                // The end of the connection was the end of the body, or the body was cut there: who
-                // can tell (RFC 9112, section 8)? A further attempt can.
-                Ok(0) => Err(self.no_answer(io::Error::from(io::ErrorKind::UnexpectedEof).into())),
-                Ok(_) => Err(refusal(&response, "", received_ms, signed)),
-                Err(error) => Err(self.no_answer(error.into())),
-            },
-            _ => {
-                // A body that breaks off takes nothing from what the status says.
-                let (mut buffer, mut filled) = (vec![0; MAX_READ], 0);
-                let _ = fill(&mut buffer, &mut filled, &mut body);
-                buffer.truncate(filled);
-                Err(refusal(
-                    &response,
-                    &String::from_utf8_lossy(&buffer),
-                    received_ms,
-                    signed,
-                ))
-            }
-        }
-    }
-
-    /// Sorts what ureq reports instead of an answer.
-    fn no_answer(&self, error: ureq::Error) -> Error {
-        use {ErrorKind as K, ureq::Error as E};
-        let cause = match &error {
-            E::Io(error) => error.to_string(), // without the word that ureq puts before it
-            error => error.to_string(),
-        };
-        let cause = printable(&cause);
-        // What kind it is, whether the request may have been sent, whether it may fare better later.
-        let (kind, sent, transient, text) = match &error {
-            E::Timeout(Timeout::Resolve | Timeout::Connect) => (
-                K::Timeout,
-                false,
-                true,
-                "took no connection in time: check the network",
-            ),
-            E::Timeout(_) => (
-                K::Timeout,
-                true,
-                true,
-                "gave no answer in time: try again, or allow more time",
-            ),
-            E::HostNotFound | E::ConnectionFailed | E::ConnectProxyFailed(_) => {
-                (K::Transport, false, true, UNREACHABLE)
-            }
-            E::Io(error) if is_unreachable(error) => (K::Transport, false, true, UNREACHABLE),
-            E::TlsRequired => (K::Transport, false, false, NO_TLS),
-            #[cfg(feature = "native-tls")]
-            E::NativeTls(_) if cause.contains("unexpected EOF") => {
-                (K::Transport, false, true, UNREACHABLE)
-            }
-            #[cfg(feature = "native-tls")]
-            E::NativeTls(_) | E::Der(_) => (K::Transport, false, false, UNTRUSTED),
-            #[cfg(feature = "rustls")]
-            E::Rustls(_) => (K::Transport, false, false, UNTRUSTED),
-            E::Tls(_) => (K::Transport, false, false, UNTRUSTED),
-            // So rustls reports, both before and after the request. Certificates come before; what
-            // is no TLS at all may come at any time.
-            E::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
-                let sent = !cause.starts_with("invalid peer certificate");
-                (K::Transport, sent, false, UNTRUSTED)
-            }
-            E::Io(_) => (K::Transport, true, true, "broke the connection: try again"),
-            E::Protocol(_) | E::LargeResponseHeader(..) => (
-                K::UnexpectedResponse,
-                true,
-                false,
-                "gave an answer that is not HTTP: check the API URL",
-            ),
-            E::Http(_) | E::BadUri(_) | E::RequireHttpsOnly(_) => (
-                K::InvalidInput,
-                false,
-                false,
-                "cannot be sent to as it is: check the API URL and the agent",
-            ),
-            _ => (
-                K::Transport,
-                true,
-                false,
-                "could not be spoken to: check the agent",
-            ),
-        };
-        let mut failure = Error::new(kind, &format!("{} {text} ({cause})", self.api_url.origin()));
-        failure.0.may_have_taken_effect = sent;
-        failure.0.is_transient = transient;
-        failure.caused_by(error)
+        let started = Instant::now();
+        let mut response = request
+            .call()
+            .map_err(|error| no_answer(&signed.url, error, started.elapsed()))?;
+        let mut body = Vec::new();
+        let reader = response.body_mut().as_reader();
+        let read = reader.take(MAX_READ as u64 + 1).read_to_end(&mut body);
+        sort_answer(&response, &body, &read, signed)
     }
 }
 
-const UNREACHABLE: &str = "cannot be reached: check the network and the API URL";
-const UNTRUSTED: &str = "failed to prove by TLS who it is: check host and port of the API URL, and the root certificates";
-const NO_TLS: &str = "needs TLS: build with the feature rustls or native-tls";
+/// A URL's origin and its request target.
+fn split_before_path(url: &str) -> (&str, &str) {
+    let path_start = url.match_indices('/').nth(2).map_or(url.len(), |(i, _)| i);
+    url.split_at_checked(path_start).unwrap_or((url, ""))
+}
 
-/// Whether an I/O error comes from looking up the host name or from connecting. A connection that was
-/// established reports these kinds only when its retransmissions end, after many minutes (tcp(7),
-/// `tcp_retries2`), and no attempt lasts that long.
-fn is_unreachable(error: &io::Error) -> bool {
-    use io::ErrorKind as K;
-    // The standard library gives failed look-ups a kind that cannot be named.
-    let is_lookup = match error.raw_os_error() {
-        Some(code) => cfg!(windows) && (11001..=11004).contains(&code), // WSAHOST_NOT_FOUND and on
-        None => error.to_string().starts_with("failed to lookup address"),
+/// How long to wait after the given number of attempts: any time up to a bound that doubles, so
+/// that clients which failed together do not come back together ("full jitter").
+fn backoff(attempts: u32) -> Duration {
+    let bound_ms = (FIRST_WAIT_MS << attempts.saturating_sub(1).min(16)).min(LONGEST_WAIT_MS);
+    // Each RandomState hashes with keys of its own, which start from the system's random numbers.
+    let random = RandomState::new().hash_one(attempts);
+    Duration::from_micros(random % (bound_ms * 1000))
+}
+
+/// Milliseconds since the epoch.
+fn now_ms() -> i64 {
+    let now = UNIX_EPOCH.elapsed().unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or_default()
+}
+
+// How an answer is sorted, or what there is instead of one.
+
+/// Sorts what ureq reports instead of an answer, the given time after the attempt's start.
+fn no_answer(url: &str, error: ureq::Error, elapsed: Duration) -> Error {
+    use ureq::Error as E;
+    use {ErrorKind as K, io::ErrorKind::InvalidData};
+    let cause = match &error {
+        E::Io(error) => error.to_string(), // without the word that ureq puts before it
+        error => error.to_string(),
     };
-    is_lookup
-        || matches!(
-            error.kind(),
-            K::ConnectionRefused
-                | K::HostUnreachable
-                | K::NetworkUnreachable
-                | K::NetworkDown
-                | K::AddrNotAvailable
-        )
+    let is_certificate = cause.starts_with("invalid peer certificate");
+    // The kind, whether the request may have been sent, and whether to try again.
+    let (kind, sent, again) = match &error {
+        E::Timeout(Timeout::Resolve | Timeout::Connect) => (K::Timeout, false, true),
+        E::Timeout(_) => (K::Timeout, true, true),
+        E::HostNotFound | E::ConnectProxyFailed(_) => (K::Transport, false, true),
+        E::Io(error) if is_from_connecting(error, elapsed) => (K::Transport, false, true),
+        // So rustls reports both a certificate, before the request, and what is no TLS, at any time.
+        E::Io(error) if error.kind() == InvalidData => (K::Transport, !is_certificate, false),
+        E::Io(_) => (K::Transport, true, true),
+        #[cfg(feature = "native-tls")]
+        E::NativeTls(_) => (K::Transport, false, cause.contains("unexpected EOF")),
+        E::Protocol(_) | E::LargeResponseHeader(..) => (K::UnexpectedResponse, true, true),
+        E::Http(_) | E::BadUri(_) | E::RequireHttpsOnly(_) => (K::InvalidInput, false, false),
+        E::Tls(_) | E::TlsRequired => (K::InvalidInput, false, false),
+        _ => (K::Transport, true, false),
+    };
+    let ((origin, _), cause) = (split_before_path(url), printable(&cause));
+    let mut failure = Error::new(kind, format!("no answer from {origin} ({cause})"));
+    (failure.0.sent.in_doubt, failure.0.sent.is_transient) = (sent, again);
+    failure.caused_by(error)
 }
 
-/// The error for an answer that does not confirm the deletion.
-fn refusal(
+/// Whether an I/O error comes from looking up the host or connecting. An established connection
+/// reports the same kinds on Linux, but not before it has retransmitted (tcp(7), `tcp_retries2`).
+fn is_from_connecting(error: &io::Error, elapsed: Duration) -> bool {
+    use io::ErrorKind as K;
+    // The standard library gives failed look-ups a kind that cannot be named. The codes are those
+    // of Windows, WSAHOST_NOT_FOUND and on.
+    let is_lookup = matches!(error.raw_os_error(), Some(11001..=11004))
+        || error.to_string().starts_with("failed to lookup address");
+    let is_refusal = matches!(
+        error.kind(),
+        K::ConnectionRefused
+            | K::HostUnreachable
+            | K::NetworkUnreachable
+            | K::NetworkDown
+            | K::AddrNotAvailable
+            | K::PermissionDenied
+    );
+    is_lookup || (is_refusal && elapsed < RETRANSMISSION_TIMEOUT)
+}
+
+fn sort_answer(
     response: &Response<ureq::Body>,
-    body: &str,
-    received_ms: u64,
+    body: &[u8],
+    read: &io::Result<usize>,
     signed: &SignedRequest,
-) -> Error {
-    let status = response.status();
-    let said = |text: &str| Some(printable(&signed.redact(text))).filter(|text| !text.is_empty());
-    let first = |paths: [&[&str]; 3]| paths.iter().find_map(|path| said(&json_text(body, path)?));
-    let code = first([
-        &["error", "errorCode"],
-        &["responseError", "returnCode"],
-        &["returnCode"],
-    ]);
-    let message = first([
-        &["error", "message"],
-        &["responseError", "returnMessage"],
-        &["returnMessage"],
-    ]);
-    let header = |name| response.headers().get(name)?.to_str().ok();
-    let trace_id = header("x-ncp-trace-id").and_then(said);
-    let now_ms = i64::try_from(received_ms).unwrap_or(i64::MAX);
-    let service_ms = header("Date").and_then(http_date_ms);
-    let retry_after = header("Retry-After").and_then(|value| {
-        if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
-        }
-        let wait_ms = http_date_ms(value)?.saturating_sub(service_ms.unwrap_or(now_ms));
-        Some(Duration::from_millis(wait_ms.max(0).unsigned_abs()))
-    });
+) -> Result<(), Error> {
+    let (status, headers) = (response.status(), response.headers());
+    let coding = headers.get(TRANSFER_ENCODING);
+    let says_empty = coding.is_none() && headers.get(CONTENT_LENGTH).is_some_and(|l| l == "0");
+    if status == 204 || (matches!(status.as_u16(), 200 | 201) && says_empty) {
+        return Ok(());
+    }
+    let body = String::from_utf8_lossy(body);
+    let header = |name| headers.get(name)?.to_str().ok();
+    let said = |text: &str| Some(signed.redact(text)).filter(|text| !text.is_empty());
+    let member = |name| json_member(&body, name).and_then(|value| said(&value));
+    let code = member("errorCode").or_else(|| member("returnCode"));
 
-    let mut text = format!("the answer was {}", status.as_u16());
-    for (before, detail, after) in [
-        (" ", status.canonical_reason(), ""),
-        (", \"", message.as_deref(), "\""),
-        (", code ", code.as_deref(), ""),
-        (", trace id ", trace_id.as_deref(), ""),
-        (": ", Some(advice(status.as_u16())), ""),
-    ] {
-        if let Some(detail) = detail {
-            text.extend([before, detail, after]);
-        }
-    }
-    let mut error = Error::new(kind(status.as_u16()), &text);
-    if error.0.kind == ErrorKind::Unauthorized {
-        error.0.clock_ahead_ms = service_ms.map(|service_ms| service_ms.saturating_sub(now_ms));
-        error
-            .0
-            .text
-            .extend(error.0.clock_ahead_ms.and_then(clock_hint));
-    }
-    error.0.status = Some(status.as_u16());
-    error.0.retry_after = retry_after;
-    error.0.is_transient = matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504);
-    error.0.code = code;
-    error.0.message = message;
-    error.0.trace_id = trace_id;
-    error.0.may_have_taken_effect = !status.is_client_error();
-    error
+    // What has no framing, the end of its connection may have cut (RFC 9112, section 8).
+    let is_whole = read.as_ref().is_ok_and(|length| *length <= MAX_READ);
+    let is_chunked =
+        coding.is_some_and(|c| c == "chunked") && response.version() == Version::HTTP_11;
+    let is_empty = body.is_empty() && (says_empty || is_chunked);
+    // With code 300 the gateway says that it does not know the URL.
+    let is_json = is_json_object(&body) && code.as_deref() != Some("300");
+    let kind = match status.as_u16() {
+        404 if !is_whole || !(is_empty || is_json) => ErrorKind::UnexpectedResponse,
+        status => kind_of(status),
+    };
+    let proves_absence = kind == ErrorKind::NotFound && is_json;
+    let date_ms = header("Date").and_then(http_date_ms);
+    let refused_at_ms = date_ms.filter(|_| status == 401);
+    let was_cut = status.is_success() && read.is_err();
+    let mut error = Error::new(kind, format!("the answer was {status}"));
+    error.0.sent = Sent {
+        status: Some(status.as_u16()),
+        code,
+        message: member("message").or_else(|| member("returnMessage")),
+        trace_id: header("x-ncp-trace-id").and_then(said),
+        retry_after: header("Retry-After").and_then(|value| retry_after(value, date_ms)),
+        in_doubt: !status.is_client_error() || status == 408,
+        is_transient: was_cut || matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504),
+        proves_absence,
+        clock_skew_ms: refused_at_ms.map_or(0, |date_ms| date_ms - signed.timestamp_ms),
+        ..Sent::default()
+    };
+    Err(error)
 }
 
-/// A status of no meaning of its own counts as the first of its class (RFC 9110, section 15).
-fn kind(status: u16) -> ErrorKind {
+/// A status without a meaning of its own counts as the first of its class (RFC 9110, section 15).
+fn kind_of(status: u16) -> ErrorKind {
     match status {
         401 => ErrorKind::Unauthorized,
         403 => ErrorKind::Forbidden,
@@ -1442,358 +1194,111 @@ fn kind(status: u16) -> ErrorKind {
     }
 }
 
-fn advice(status: u16) -> &'static str {
-    match status {
-        300..=399 => "redirects are not followed; check the API URL",
-        401 => "check the access key, the secret key and this machine's clock",
-        403 => "give the account the permission to delete this image",
-        404 => "check the registry, the image name and the region",
-        408 => "try again",
-        409 => "try again when nothing else changes the image",
-        429 => "send fewer requests, or ask for a larger quota",
-        400..=499 => "check the registry, the image name and the API URL",
-        500 => {
-            "try again later; the service is also known to answer so for an image that does not exist"
-        }
-        501..=599 => "try again later",
-        _ => "the service confirms no deletion so; see whether a proxy or a login page answered",
-    }
-}
+// How text is read and shown.
 
-/// Says so if the two clocks differ too much, as the end of a sentence about this machine's.
-fn clock_hint(clock_ahead_ms: i64) -> Option<String> {
-    let difference_ms = clock_ahead_ms.unsigned_abs();
-    let how = if clock_ahead_ms > 0 {
-        "behind"
+/// Seconds, or an HTTP date, which is read by the server's clock (RFC 9110, section 10.2.3).
+fn retry_after(value: &str, date_ms: Option<i64>) -> Option<Duration> {
+    let seconds = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        value.parse().unwrap_or(u32::MAX)
     } else {
-        "ahead of"
+        let wait_ms = http_date_ms(value)? - date_ms.unwrap_or_else(now_ms);
+        u32::try_from(wait_ms.max(0) / 1000).unwrap_or(u32::MAX)
     };
-    (difference_ms > CLOCK_TOLERANCE_MS)
-        .then(|| format!(", which is {} s {how} the service's", difference_ms / 1000))
+    Some(Duration::from_secs(seconds.into()))
 }
 
-impl SignedRequest {
-    /// `text` without what this request identifies itself with, in case a server repeats it.
-    fn redact(&self, text: &str) -> String {
-        let text = replace(text, &self.signature, "[signature]");
-        let access_key = self.credentials.access_key();
-        if access_key.len() < 8 {
-            return text; // no real one, and likely a part of ordinary words
-        }
-        replace(&text, access_key, "[access key]")
-    }
-}
-
-/// As `str::replace` does, in a tenth of its machine code.
-fn replace(text: &str, old: &str, new: &str) -> String {
-    let mut replaced = String::new();
-    let mut rest = text;
-    let next = |rest: &str| {
-        rest.as_bytes()
-            .windows(old.len().max(1))
-            .position(|part| part == old.as_bytes())
-    };
-    while let Some((before, behind)) = next(rest).and_then(|at| rest.split_at_checked(at)) {
-        replaced.extend([before, new]);
-        rest = behind.get(old.len()..).unwrap_or_default();
-    }
-    replaced + rest
-}
-
-fn check_registry(registry: &str) -> Result<(), Error> {
-    if has(registry, b'/') {
-        let why = "contains a /: give the registry alone, and what follows it as the image name";
-        return Err(refused("registry", registry, why));
-    }
-    check_name("registry", registry)
-}
-
-fn check_image_name(image_name: &str) -> Result<(), Error> {
-    let why = if has(image_name, b'@') {
-        "contains an @, as before a digest: the whole image would be deleted, with all of its \
-         tags; drop the digest if that is meant"
-    } else if has(image_name, b':') {
-        "contains a :, as before a tag: the whole image would be deleted, with all of its tags; \
-         drop the tag if that is meant"
-    } else {
-        return check_name("image name", image_name);
-    };
-    Err(refused("image name", image_name, why))
-}
-
-/// What holds for a registry and for an image name: nothing that a gateway could read as the path
-/// of another resource, such as that of the whole registry.
-fn check_name(what: &str, name: &str) -> Result<(), Error> {
-    let why = if name.is_empty() {
-        "is empty: give it"
-    } else if name.chars().any(char::is_control) {
-        "contains a control character: remove it"
-    } else if has(name, b'%') {
-        "contains a %: pass the name unencoded, it is encoded on the way"
-    } else if name.split('/').any(str::is_empty) {
-        "begins or ends with a / or has two in a row: remove the one too many"
-    } else if name.split('/').any(is_unstable_component) {
-        "has the component . or .., which could lead to another resource: remove it"
-    } else {
-        return Ok(());
-    };
-    Err(refused(what, name, why))
-}
-
-fn has(text: &str, byte: u8) -> bool {
-    text.as_bytes().contains(&byte)
-}
-
-fn refused(what: &str, name: &str, why: &str) -> Error {
-    Error::invalid(&format!("the {what} \"{}\" {why}", printable(name)))
-}
-
-/// `text` on one line of a terminal: at most [`MAX_SHOWN`] characters, and those escaped that
-/// could break the line, steer the terminal, or change the order in which text is read.
-fn printable(text: &str) -> String {
-    let mut shown = String::new();
-    for (position, character) in text.chars().enumerate() {
-        if position == MAX_SHOWN {
-            shown.push('…');
-            break;
-        }
-        let steers = character.is_control()
-            || matches!(character, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}')
-            || matches!(character, '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{E0000}'..='\u{E007F}')
-            || matches!(character, '\u{AD}' | '\u{61C}' | '\u{180E}');
-        if steers {
-            let _ = write!(shown, "\\u{{{:x}}}", u32::from(character));
-        } else {
-            shown.push(character);
-        }
-    }
-    shown
-}
-
-/// The string or number at `path` of a JSON document (RFC 8259), as text; none if the document has
-/// no such value, is malformed, or is nested more than [`Json::MAX_DEPTH`] deep.
-fn json_text(document: &str, path: &[&str]) -> Option<String> {
-    let mut json = Json {
-        rest: document.as_bytes(),
-        found: None,
-    };
-    json.value(Some(path), Json::MAX_DEPTH)?;
-    json.skip_blanks();
-    json.found.filter(|_| json.rest.is_empty())
-}
-
-/// Reads a document from front to back and keeps the value at one path.
-struct Json<'a> {
-    rest: &'a [u8],
-    found: Option<String>,
-}
-
-impl Json<'_> {
-    /// Far more than an error body needs, far less than a thread's stack allows.
-    const MAX_DEPTH: u32 = 127;
-
-    /// Reads one value. `path` leads from it to the value to keep, and is none where that cannot be.
-    fn value(&mut self, path: Option<&[&str]>, depth_left: u32) -> Option<()> {
-        self.skip_blanks();
-        let text = match self.rest.first()? {
-            b'{' | b'[' => return self.items(path, depth_left.checked_sub(1)?),
-            b'"' => Some(self.string()?),
-            b'-' | b'0'..=b'9' => Some(self.number()?),
-            _ if self.skip("true") || self.skip("false") || self.skip("null") => None,
-            _ => return None,
-        };
-        if path == Some(&[]) {
-            self.found = text;
-        }
-        Some(())
-    }
-
-    /// Reads an object or an array.
-    fn items(&mut self, path: Option<&[&str]>, depth_left: u32) -> Option<()> {
-        let is_object = self.byte()? == b'{';
-        let end = if is_object { "}" } else { "]" };
-        if self.skip_token(end) {
-            return Some(());
-        }
-        loop {
-            let mut path_behind = None;
-            if is_object {
-                self.skip_blanks();
-                let name = self.string()?;
-                if !self.skip_token(":") {
-                    return None;
-                }
-                if let Some([_, rest @ ..]) = path.filter(|path| path.first() == Some(&&*name)) {
-                    self.found = None; // of two members of the same name, the last counts
-                    path_behind = Some(rest);
-                }
-            }
-            self.value(path_behind, depth_left)?;
-            if !self.skip_token(",") {
-                return self.skip_token(end).then_some(());
-            }
-        }
-    }
-
-    fn string(&mut self) -> Option<String> {
-        if !self.skip("\"") {
-            return None;
-        }
-        let mut text = Vec::new();
-        loop {
-            match self.byte()? {
-                b'"' => return String::from_utf8(text).ok(),
-                b'\\' => {
-                    let character = self.escaped()?;
-                    text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-                }
-                0..=0x1F => return None,
-                byte => text.push(byte),
-            }
-        }
-    }
-
-    /// What follows a backslash. Characters beyond U+FFFF are written as two surrogates.
-    fn escaped(&mut self) -> Option<char> {
-        let unit = match self.byte()? {
-            byte @ (b'"' | b'\\' | b'/') => byte.into(),
-            b'b' => 0x08,
-            b'f' => 0x0C,
-            b'n' => 0x0A,
-            b'r' => 0x0D,
-            b't' => 0x09,
-            b'u' => self.four_hex_digits()?,
-            _ => return None,
-        };
-        let is_first = (0xD800..0xDC00).contains(&unit);
-        let second = if is_first && self.skip("\\u") {
-            self.four_hex_digits()?
-        } else {
-            0
-        };
-        let units = [unit, second]
-            .into_iter()
-            .take(if is_first { 2 } else { 1 });
-        char::decode_utf16(units).next()?.ok()
-    }
-
-    fn four_hex_digits(&mut self) -> Option<u16> {
-        let mut value = 0;
-        for _ in 0..4 {
-            let digit = char::from(self.byte()?).to_digit(16)?;
-            value = value * 16 + digit;
-        }
-        value.try_into().ok()
-    }
-
-    fn number(&mut self) -> Option<String> {
-        let start = self.rest;
-        self.skip("-");
-        if !self.skip("0") {
-            self.digits()?;
-        }
-        if self.skip(".") {
-            self.digits()?;
-        }
-        if self.skip("e") || self.skip("E") {
-            let _sign = self.skip("+") || self.skip("-");
-            self.digits()?;
-        }
-        String::from_utf8(start.strip_suffix(self.rest)?.to_vec()).ok()
-    }
-
-    fn digits(&mut self) -> Option<()> {
-        let count = self
-            .rest
-            .iter()
-            .take_while(|byte| byte.is_ascii_digit())
-            .count();
-        self.rest = self.rest.get(count..)?;
-        (count > 0).then_some(())
-    }
-
-    fn byte(&mut self) -> Option<u8> {
-        let (first, rest) = self.rest.split_first()?;
-        self.rest = rest;
-        Some(*first)
-    }
-
-    fn skip_blanks(&mut self) {
-        while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] = self.rest {
-            self.rest = rest;
-        }
-    }
-
-    fn skip_token(&mut self, token: &str) -> bool {
-        self.skip_blanks();
-        self.skip(token)
-    }
-
-    fn skip(&mut self, text: &str) -> bool {
-        let rest = self.rest.strip_prefix(text.as_bytes());
-        self.rest = rest.unwrap_or(self.rest);
-        rest.is_some()
-    }
-}
-
-/// How long to wait before the attempt after the `attempts` made so far: any time up to a bound
-/// that doubles, so that clients which failed together do not come back together ("full jitter").
-fn backoff(attempts: u32) -> Duration {
-    let doublings = attempts.saturating_sub(1).min(16);
-    let bound_ms = (FIRST_WAIT_MS << doublings).min(LONGEST_WAIT_MS);
-    // Each RandomState hashes with keys of its own, which start from the system's random numbers.
-    let random = RandomState::new().hash_one(attempts);
-    Duration::from_micros(random % (bound_ms * 1000))
-}
-
-/// An HTTP date in any of its three forms (RFC 9110, section 5.6.7), as milliseconds since the
-/// epoch; none if it is malformed or before the epoch.
+/// A date in the form that senders use (RFC 9110, section 5.6.7), in milliseconds since the epoch.
 fn http_date_ms(text: &str) -> Option<i64> {
-    let (day, month, year, time) = if let Some((_, text)) = text.split_once(", ") {
-        // 06 Nov 1994 08:49:37 GMT, or 06-Nov-94 08:49:37 GMT
-        let (date, time) = text.strip_suffix(" GMT")?.rsplit_once(' ')?;
-        (date.get(..2)?, date.get(3..6)?, date.get(7..)?, time)
-    } else {
-        // Sun Nov  6 08:49:37 1994
-        let (text, year) = text.rsplit_once(' ')?;
-        let (date, time) = text.rsplit_once(' ')?;
-        (date.get(8..)?, date.get(4..7)?, year, time)
+    let parts: Vec<&str> = text.split([' ', ':']).collect();
+    let [_, day, month, year, hour, minute, second, "GMT"] = *parts else {
+        return None;
     };
-    let number = |text: &str, range: RangeInclusive<i64>| {
-        text.trim_ascii_start()
-            .parse()
-            .ok()
-            .filter(|number| range.contains(number))
-    };
-    let day = number(day, 1..=31)?;
+    let number = |text: &str| text.parse::<u16>().ok().map(i64::from);
+    let (day, year) = (number(day)?, number(year)?);
+    let seconds = (number(hour)? * 60 + number(minute)?) * 60 + number(second)?;
     let month = MONTHS.iter().position(|name| *name == month)?;
-    let year = match number(year, 0..=9999)? {
-        year @ 0..70 => 2000 + year, // two digits
-        year @ 70..100 => 1900 + year,
-        year => year,
-    };
-    let hour = number(time.get(..2)?, 0..=23)?;
-    let minute = number(time.get(3..5)?, 0..=59)?;
-    let second = number(time.get(6..)?, 0..=60)?;
-
-    // Days since the epoch, with years that begin in March so that a leap day is the last.
     let month = i64::try_from(month).ok()? + 10;
+    // Years that begin in March, so that a leap day is the last; 719,469 days before the epoch.
     let (year, month) = (year - 1 + month / 12, month % 12);
     let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day;
-    let seconds = ((days - 719_469) * 24 + hour) * 3600 + minute * 60 + second;
-    (seconds >= 0).then_some(seconds * 1000)
+    Some(((days - 719_469) * 86_400 + seconds) * 1000)
 }
 
 const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 ];
 
-/// Milliseconds since the epoch.
-fn now_ms() -> u64 {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+/// Whether `text` is one whole JSON object. If its end was cut off, fewer braces close than open.
+fn is_json_object(text: &str) -> bool {
+    let plain = text.replace(r"\\", "").replace(r#"\""#, "");
+    let outside_strings: String = plain.split('"').step_by(2).collect();
+    let count = |brace| outside_strings.matches(brace).count();
+    let inside = text
+        .trim_ascii()
+        .strip_prefix('{')
+        .and_then(|text| text.strip_suffix('}'));
+    let inside = inside.map(str::trim_ascii_start);
+    inside.is_some_and(|text| text.is_empty() || text.starts_with('"')) && count('{') == count('}')
+}
+
+/// The string or number of the first member `name` of a JSON text (RFC 8259). In a string every
+/// quotation mark is escaped, so the name in quotation marks and a colon can only be a member.
+fn json_member(json: &str, name: &str) -> Option<String> {
+    let quoted = format!("\"{name}\"");
+    let value = json.match_indices(&quoted).find_map(|(at, _)| {
+        let after = json.get(at + quoted.len()..)?.trim_ascii_start();
+        Some(after.strip_prefix(':')?.trim_ascii_start())
+    })?;
+    match value.strip_prefix('"') {
+        Some(string) => Some(json_string(string)),
+        None => Some(value.chars().take_while(char::is_ascii_digit).collect()),
+    }
+}
+
+/// A JSON string from behind its first quotation mark to its last, or to where the text was cut.
+fn json_string(text: &str) -> String {
+    let mut units = Vec::new(); // UTF-16, as in the escapes of characters beyond U+FFFF
+    let mut characters = text.chars();
+    while let Some(character) = characters.next().filter(|character| *character != '"') {
+        let escape = if character == '\\' {
+            characters.next()
+        } else {
+            None
+        };
+        let character = match escape {
+            Some('u') => {
+                let digits: String = characters.by_ref().take(4).collect();
+                units.extend(u16::from_str_radix(&digits, 16));
+                continue;
+            }
+            Some('b') => '\u{8}',
+            Some('f') => '\u{c}',
+            Some('n') => '\n',
+            Some('r') => '\r',
+            Some('t') => '\t',
+            other => other.unwrap_or(character),
+        };
+        units.extend_from_slice(character.encode_utf16(&mut [0; 2]));
+    }
+    String::from_utf16_lossy(&units)
+}
+
+impl SignedRequest {
+    /// What a server says, fit to be shown, and without what identified the request.
+    fn redact(&self, text: &str) -> String {
+        let [.., (_, access_key), (_, signature)] = &self.headers;
+        let text = text.replace(signature.trim_end_matches('='), "[signature]");
+        printable(&text.replace(access_key, "[access key]"))
+    }
+}
+
+/// `text` on one line of a terminal: at most [`MAX_SHOWN`] characters, and those escaped that could
+/// break the line, steer the terminal, or change the order in which text is read.
+fn printable(text: &str) -> String {
+    let shown: String = text.chars().take(MAX_SHOWN).collect();
+    let end = if shown.len() < text.len() { "…" } else { "" };
+    let escaped = shown.escape_debug().to_string() + end;
+    escaped.replace(r"\'", "'").replace(r#"\""#, "\"")
 }
 
 #[cfg(test)]

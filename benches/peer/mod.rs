@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ncloud_container_registry::{Client, Credentials, ureq};
+use ncloud_container_registry::{Client, Credentials, Region, ureq};
 
 /// How many connections all servers accepted.
 pub static CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
@@ -43,7 +43,7 @@ pub fn our_client(address: SocketAddr) -> Client {
         "SKTEST0123456789abcdefghijklmnopqrstuvwx",
     );
     let api_url = format!("http://{address}/ncr/api/v2");
-    Client::builder(credentials.unwrap())
+    Client::builder(Region::Korea, credentials.unwrap())
         .api_url(&api_url)
         .build()
         .unwrap()

@@ -96,7 +96,7 @@ fn one_failure_does_not_stop_the_others() {
     let lines: Vec<_> = err.lines().collect();
     assert_eq!(lines.len(), 3, "{err}");
     assert!(lines[0].starts_with("cannot delete r/x: the answer was 403"));
-    assert!(lines[1].starts_with("the image name \"b:1\" contains a :"));
+    assert!(lines[1].starts_with("the image name \"b:1\" contains a tag"));
     assert!(lines[2].starts_with("cannot delete r/no: the answer was 404"));
 }
 
@@ -117,7 +117,7 @@ fn dry_run_sends_nothing() {
     );
     assert_eq!((status, out), (1, expected));
     assert!(
-        err.starts_with("the image name \"c:1\" contains a :"),
+        err.starts_with("the image name \"c:1\" contains a tag"),
         "{err}"
     );
     assert_eq!(gateway.connections(), 0);
@@ -152,12 +152,18 @@ fn wrong_usage_keys_or_region_are_status_2() {
     ];
     let mars = [keys[0], keys[1], ("NCLOUD_REGION", "MARS")];
     for (environment, start) in [
-        (&[][..], "no keys in the environment: set "),
+        (
+            &[][..],
+            "NCLOUD_ACCESS_KEY_ID or NCLOUD_ACCESS_KEY is missing or empty: ",
+        ),
         (
             &keys[..1],
-            "the environment has the access key but not the other: ",
+            "NCLOUD_SECRET_ACCESS_KEY or NCLOUD_SECRET_KEY is missing or empty: ",
         ),
-        (&mars, "the region \"MARS\" in NCLOUD_REGION is not known"),
+        (
+            &mars,
+            "the site \"public\" has no region \"MARS\": set NCLOUD_REGION to ",
+        ),
     ] {
         let (status, out, err) = run(environment, &["--dry-run", "r", "a"]);
         assert_eq!((status, &*out), (2, ""));

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant, SystemTime};
 use ncloud_container_registry::ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ncloud_container_registry::ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ncloud_container_registry::ureq::{self, config::Config, http::Uri};
-use ncloud_container_registry::{Client, Error, ErrorKind};
+use ncloud_container_registry::{Error, ErrorKind};
 
-use crate::gateway::{Act, Exchange, Gateway, Then, answer};
-use crate::{builder, client, credentials};
+use crate::gateway::{Act, Exchange, Gateway, NO_SUCH_IMAGE, Then, answer};
+use crate::{builder, builder_at, client};
 
 /// One way that an attempt can end.
 struct Fault {
@@ -28,6 +28,8 @@ struct Fault {
     again: bool,
     /// Whether the image is gone in truth.
     gone: bool,
+    /// Whether the service says that there is no such image.
+    proof: bool,
 }
 
 enum Does {
@@ -41,6 +43,7 @@ enum Does {
 enum Lookup {
     FindsNoHost,
     Fails,
+    IsForbidden,
     FindsClosedPort,
     FindsDeafHost,
 }
@@ -52,7 +55,7 @@ macro_rules! fault {
     ($what:literal, $does:expr, $ends:expr, $($property:ident)*) => {{
         #[allow(unused_mut)]
         let mut fault =
-            Fault { what: $what, does: $does, ends: $ends, maybe: false, again: false, gone: false };
+            Fault { what: $what, does: $does, ends: $ends, maybe: false, again: false, gone: false, proof: false };
         $(fault.$property = true;)*
         fault
     }};
@@ -79,10 +82,18 @@ fn faults() -> Vec<Fault> {
     vec![
         fault!("answers as it should", Serves(|e| { let a = e.serve(); says(&a, e) }), None, gone),
         fault!("answers with an empty 200", Serves(|e| { e.serve(); says("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", e) }), None, gone),
-        fault!("another client was faster", Serves(|e| { e.serve(); says("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", e) }), Some(K::NotFound), gone),
+        fault!("another client was faster", Serves(|e| { e.serve(); says(&answer("404 Not Found", "", NO_SUCH_IMAGE), e) }), Some(K::NotFound), gone proof),
+
+        fault!("answers with an empty 404", Serves(|e| says(&answer("404 Not Found", "", ""), e)), Some(K::NotFound),),
+        fault!("answers with the page of a load balancer", Serves(|e| says(&answer("404 Not Found", "Content-Type: text/plain\r\n", "default backend - 404"), e)), Some(K::UnexpectedResponse),),
+        fault!("does not know the URL", Serves(|e| says(&answer("404 Not Found", "", r#"{"error":{"errorCode":"300","message":"Not Found Exception"}}"#), e)), Some(K::UnexpectedResponse),),
+        fault!("cuts off a 404 after its head", Serves(|e| breaks_after("HTTP/1.1 404 Not Found\r\nContent-Length: 90\r\n\r\n", e)), Some(K::UnexpectedResponse),),
+        fault!("cuts off a 404 without length", Serves(|e| breaks_after("HTTP/1.1 404 Not Found\r\n\r\n{\"error\":{}", e)), Some(K::UnexpectedResponse),),
+        fault!("stops within the body of a 404", Serves(|e| stalls_after("HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\n{}", e)), Some(K::UnexpectedResponse),),
 
         fault!("has no address", Before(Lookup::FindsNoHost), Some(K::Transport), again),
         fault!("cannot be looked up", Before(Lookup::Fails), Some(K::Transport), again),
+        fault!("may not be connected to", Before(Lookup::IsForbidden), Some(K::Transport), again),
         fault!("refuses the connection", Before(Lookup::FindsClosedPort), Some(K::Transport), again),
         fault!("never completes the connection", Before(Lookup::FindsDeafHost), Some(K::Timeout), again),
 
@@ -90,19 +101,24 @@ fn faults() -> Vec<Fault> {
         fault!("deletes, then closes without an answer", Serves(|e| { e.serve(); Then::Close }), Some(K::Transport), maybe again gone),
         fault!("closes within the status line", Serves(|e| breaks_after("HTTP/1.1 2", e)), Some(K::Transport), maybe again),
         fault!("deletes, then closes within the header", Serves(|e| { e.serve(); breaks_after("HTTP/1.1 204 No Content\r\nDate:", e) }), Some(K::Transport), maybe again gone),
-        fault!("closes within the body of a 200", Serves(|e| breaks_after("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", e)), Some(K::Transport), maybe again),
+        fault!("closes within the body of a 200", Serves(|e| breaks_after("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", e)), Some(K::UnexpectedResponse), maybe again),
+        fault!("deletes, then closes within a chunk's first line", Serves(|e| { e.serve(); breaks_after("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5", e) }), Some(K::UnexpectedResponse), maybe again gone),
 
-        fault!("cuts off the body of a 200 without length", Serves(|e| breaks_after("HTTP/1.1 200 OK\r\n\r\n", e)), Some(K::Transport), maybe again),
-        fault!("deletes, then answers with a 200 without length", Serves(|e| { e.serve(); breaks_after("HTTP/1.1 200 OK\r\n\r\n", e) }), Some(K::Transport), maybe again gone),
+        fault!("cuts off the body of a 200 without length", Serves(|e| breaks_after("HTTP/1.1 200 OK\r\n\r\n", e)), Some(K::UnexpectedResponse), maybe),
+        fault!("deletes, then answers with a 200 without length", Serves(|e| { e.serve(); breaks_after("HTTP/1.1 200 OK\r\n\r\n", e) }), Some(K::UnexpectedResponse), maybe gone),
+        fault!("cuts off a 200 in an unknown coding", Serves(|e| breaks_after("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", e)), Some(K::UnexpectedResponse), maybe),
+        fault!("cuts off chunks on HTTP/1.0", Serves(|e| breaks_after("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", e)), Some(K::UnexpectedResponse), maybe),
+        fault!("accepts, and does nothing", Serves(|e| says(&answer("202 Accepted", "", ""), e)), Some(K::UnexpectedResponse), maybe),
 
         fault!("says nothing", Serves(|e| stalls_after("", e)), Some(K::Timeout), maybe again),
         fault!("deletes, then says nothing", Serves(|e| { e.serve(); stalls_after("", e) }), Some(K::Timeout), maybe again gone),
         fault!("stops within the header", Serves(|e| stalls_after("HTTP/1.1 204 No Content\r\nDate:", e)), Some(K::Timeout), maybe again),
-        fault!("stops before the body of a 200", Serves(|e| stalls_after("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", e)), Some(K::Timeout), maybe again),
+        fault!("stops before the body of a 200", Serves(|e| stalls_after("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", e)), Some(K::UnexpectedResponse), maybe again),
         fault!("stops within the body of a 500", Serves(|e| stalls_after("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 9\r\n\r\nx", e)), Some(K::Server), maybe again),
         fault!("stops within the body of a 403", Serves(|e| stalls_after("HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nx", e)), Some(K::Forbidden),),
 
-        fault!("answers 408", Serves(|e| says(&answer("408 Request Timeout", "", ""), e)), Some(K::Timeout), again),
+        fault!("answers 408", Serves(|e| says(&answer("408 Request Timeout", "", ""), e)), Some(K::Timeout), maybe again),
+        fault!("deletes, then a proxy answers 408", Serves(|e| { e.serve(); says(&answer("408 Request Timeout", "", ""), e) }), Some(K::Timeout), maybe again gone),
         fault!("answers 429", Serves(|e| says(&answer("429 Too Many Requests", "Retry-After: 0\r\n", ""), e)), Some(K::RateLimited), again),
         fault!("answers 500", Serves(|e| says(&answer("500 Internal Server Error", "", "oops"), e)), Some(K::Server), maybe again),
         fault!("deletes, then answers 500", Serves(|e| { e.serve(); says(&answer("500 Internal Server Error", "", "{}"), e) }), Some(K::Server), maybe again gone),
@@ -121,11 +137,12 @@ fn faults() -> Vec<Fault> {
         fault!("redirects", Serves(|e| says(&answer("307 Temporary Redirect", "Location: /\r\n", ""), e)), Some(K::UnexpectedResponse), maybe),
         fault!("shows a login page", Serves(|e| says(&answer("200 OK", "", "<html>"), e)), Some(K::UnexpectedResponse), maybe),
         fault!("deletes, then answers 206", Serves(|e| { e.serve(); says(&answer("206 Partial Content", "", ""), e) }), Some(K::UnexpectedResponse), maybe gone),
-        fault!("speaks HTTP/0.9", Serves(|e| breaks_after("deleted\n", e)), Some(K::UnexpectedResponse), maybe),
-        fault!("speaks HTTP/2", Serves(|e| breaks_after("\0\0\0\x04\0\0\0\0\0", e)), Some(K::UnexpectedResponse), maybe),
-        fault!("gives two lengths", Serves(|e| says("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: 1\r\n\r\n", e)), Some(K::UnexpectedResponse), maybe),
-        fault!("gives a length that is no number", Serves(|e| says("HTTP/1.1 200 OK\r\nContent-Length: none\r\n\r\n", e)), Some(K::UnexpectedResponse), maybe),
-        fault!("gives a chunk size that is no number", Serves(|e| says("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnone\r\n", e)), Some(K::UnexpectedResponse), maybe),
+        fault!("deletes, and its answer comes after the rest of another", Serves(|e| { let a = e.serve(); says(&format!("0\r\n\r\n{a}"), e) }), Some(K::UnexpectedResponse), maybe again gone),
+        fault!("speaks HTTP/0.9", Serves(|e| breaks_after("deleted\n", e)), Some(K::UnexpectedResponse), maybe again),
+        fault!("speaks HTTP/2", Serves(|e| breaks_after("\0\0\0\x04\0\0\0\0\0", e)), Some(K::UnexpectedResponse), maybe again),
+        fault!("gives two lengths", Serves(|e| says("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: 1\r\n\r\n", e)), Some(K::UnexpectedResponse), maybe again),
+        fault!("gives a length that is no number", Serves(|e| says("HTTP/1.1 200 OK\r\nContent-Length: none\r\n\r\n", e)), Some(K::UnexpectedResponse), maybe again),
+        fault!("gives a chunk size that is no number", Serves(|e| says("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnone\r\n", e)), Some(K::UnexpectedResponse), maybe again),
     ]
 }
 
@@ -150,6 +167,9 @@ impl Resolver for Signpost {
                 // What the standard library says when getaddrinfo() fails.
                 let text = "failed to lookup address information: Name or service not known";
                 return Err(io::Error::other(text).into());
+            }
+            Some(Lookup::IsForbidden) => {
+                return Err(io::Error::from(io::ErrorKind::PermissionDenied).into());
             }
             Some(Lookup::FindsClosedPort) => {
                 SocketAddr::new([127, 0, 0, 77].into(), self.gateway.port())
@@ -252,7 +272,7 @@ fn each_fault_ends_as_it_should() {
                 assert!(text.starts_with("cannot delete r/i: "), "{text}");
                 assert_eq!(text.contains("; tried 3 times"), fault.again, "{text}");
                 assert_eq!(
-                    text.contains("the image may be gone all the same"),
+                    text.contains("the image may have been deleted anyway"),
                     fault.maybe,
                     "{text}"
                 );
@@ -282,8 +302,7 @@ fn the_truth_is_told_after_every_pair_of_ends() {
         // What the rules say.
         let last = if first.again { second } else { first };
         let maybe = first.maybe || last.maybe;
-        let is_success =
-            last.ends.is_none() || (last.ends == Some(K::NotFound) && first.again && first.maybe);
+        let is_success = last.ends.is_none() || (last.proof && first.again && first.maybe);
         match &outcome {
             Ok(()) => assert!(is_success, "{what}"),
             Err(error) => {
@@ -306,7 +325,7 @@ fn the_truth_is_told_after_every_pair_of_ends() {
         );
         match &outcome {
             Ok(()) => assert!(is_gone, "{what}"),
-            Err(error) if error.kind() == K::NotFound => assert!(is_gone, "{what}"),
+            Err(_) if last.proof => assert!(is_gone, "{what}"),
             Err(error) if !error.may_have_taken_effect() => assert!(!is_gone, "{what}"),
             Err(_) => {}
         }
@@ -400,9 +419,9 @@ fn no_call_outlasts_its_time() {
         ),
         (
             "stops within the body",
-            |e| stalls_after("HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\n{", e),
-            K::NotFound,
-            Some(404),
+            |e| stalls_after("HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\n{", e),
+            K::Forbidden,
+            Some(403),
         ),
         (
             "trickles a body",
@@ -452,11 +471,8 @@ fn no_call_outlasts_its_time() {
 #[test]
 fn a_connection_that_is_never_completed_does_not_outlast_the_call() {
     let timeout = Duration::from_millis(1200);
-    let client = Client::builder(credentials())
-        .api_url(&format!("http://{}", deaf_address()))
-        .timeout(timeout)
-        .build()
-        .unwrap();
+    let api_url = format!("http://{}", deaf_address());
+    let client = builder_at(&api_url).timeout(timeout).build().unwrap();
     let started = Instant::now();
     let error = client.delete_image("r", "i").unwrap_err();
     assert!(
@@ -491,8 +507,25 @@ fn a_wait_that_does_not_fit_ends_the_call_now() {
             assert_eq!((error.kind(), error.attempts()), (kind, 1));
             let wait = error.retry_after().unwrap();
             assert!(wait > Duration::from_secs(3500), "{wait:?}");
+            assert!(wait <= Duration::from_secs(u32::MAX.into()), "{wait:?}");
+            let _ = Instant::now() + wait; // which a longer one would make panic
         }
     }
+}
+
+#[test]
+fn a_service_that_asks_for_no_wait_is_not_flooded() {
+    let gateway = Gateway::start(|exchange| {
+        exchange.send(answer("503 Busy", "Retry-After: 0\r\n", ""));
+        Then::KeepAlive
+    });
+    let client = builder(&gateway).max_attempts(10_000);
+    let client = client.timeout(Duration::from_secs(2)).build().unwrap();
+    let error = client.delete_image("r", "i").unwrap_err();
+    // The waits before the 11th request are at most 0.2 + 0.4 + ... + 5 s, and half of that on
+    // average. Not to wait makes thousands.
+    assert!(error.attempts() < 100, "{error}");
+    assert_eq!(error.retry_after(), Some(Duration::ZERO));
 }
 
 #[test]
@@ -515,19 +548,15 @@ fn a_date_to_wait_for_is_read_by_the_servers_clock() {
     client(&gateway).delete_image("r", "i").unwrap();
     assert_eq!(gateway.requests().len(), 2);
 
-    for past in [
-        "Sun, 06 Nov 1994 08:49:37 GMT",
-        "Sunday, 06-Nov-94 08:49:37 GMT",
-    ] {
-        gateway.put(&["r/i"]);
-        gateway.answer(answer("503 Busy", &format!("Retry-After: {past}\r\n"), ""));
-        client(&gateway).delete_image("r", "i").unwrap();
-    }
+    gateway.put(&["r/i"]);
+    let past = "Retry-After: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
+    gateway.answer(answer("503 Busy", past, ""));
+    client(&gateway).delete_image("r", "i").unwrap();
 }
 
 #[test]
 fn a_wait_that_cannot_be_read_is_the_clients_own() {
-    for retry_after in ["soon", "-1", "1.5", "", "Sun, 06 Nov 1994"] {
+    for retry_after in ["soon", "-1", "+1", "1.5", "", "Sun, 06 Nov 1994"] {
         let gateway = Gateway::with(&["r/i"]);
         gateway.answer(answer(
             "503 Busy",

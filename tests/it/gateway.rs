@@ -1,7 +1,8 @@
 //! A loopback gateway that answers as the service does: it checks the signature and the timestamp
-//! of the request as it arrived, keeps its images in memory, and can be told to misbehave.
+//! of the request as it arrived, keeps its images in memory, deletes and lists them, and can be told
+//! to misbehave.
 
-#![allow(dead_code)] // the example, the benchmarks and the tests each use a part
+#![allow(dead_code)] // the examples and the tests each use a part
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeSet, VecDeque};
@@ -88,6 +89,11 @@ impl Exchange<'_> {
         let start: Vec<u8> = bytes.as_ref().iter().take(256).copied().collect();
         lock(&self.state.answers).push(String::from_utf8_lossy(&start).into_owned());
         self.stream.write_all(bytes.as_ref()).is_ok()
+    }
+
+    /// Waits for the client to send its next request, or to close the connection.
+    pub fn wait_for_input(&mut self) {
+        let _ = self.stream.peek(&mut [0]);
     }
 
     /// Waits for the client to close the connection.
@@ -192,7 +198,7 @@ impl Gateway {
         self.state.connections.load(Ordering::SeqCst)
     }
 
-    /// The next request, behind those already scripted, is answered by `script`.
+    /// The next request, after those already scripted, is answered by `script`.
     pub fn script(&self, script: impl FnOnce(&mut Exchange<'_>) -> Then + Send + 'static) {
         lock(&self.state.scripts).push_back(Box::new(script));
     }
@@ -221,7 +227,11 @@ impl Drop for Gateway {
     }
 }
 
-/// An answer with a JSON body.
+/// What the service says of an image that does not exist.
+pub const NO_SUCH_IMAGE: &str =
+    r#"{"responseError":{"returnCode":"404","returnMessage":"Requested resource not found"}}"#;
+
+/// An answer with a body and its length.
 pub fn answer(status: &str, headers: &str, body: &str) -> String {
     let length = body.len();
     format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {length}\r\n\r\n{body}")
@@ -298,43 +308,100 @@ impl State {
         let seconds = u64::try_from(now_ms / 1000).unwrap();
         let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds));
         let headers = format!("Date: {date}\r\nx-ncp-trace-id: trace-1\r\n");
-        let refuse = |status, code, message| {
+        let refuse = |status, body: &str| {
             let headers = format!("{headers}Content-Type: application/json\r\n");
-            let body = format!(
-                r#"{{"error":{{"errorCode":"{code}","message":"{message}","details":"."}}}}"#
-            );
-            answer(status, &headers, &body)
+            answer(status, &headers, body)
         };
         if !is_signed(request, now_ms) {
-            return refuse("401 Unauthorized", 200, "Authentication Failed");
+            let error = r#"{"errorCode":"200","message":"Authentication Failed","details":"."}"#;
+            return refuse("401 Unauthorized", &format!(r#"{{"error":{error}}}"#));
         }
-        let Some(image) = image(request) else {
-            return refuse("400 Bad Request", 100, "Bad Request");
-        };
-        if lock(&self.images).remove(&image) {
-            format!("HTTP/1.1 204 No Content\r\n{headers}\r\n")
-        } else {
-            refuse("404 Not Found", 300, "Requested resource not found")
+        let mut images = lock(&self.images);
+        match resource(request) {
+            Some(Resource::Image(image)) if images.remove(&image) => {
+                format!("HTTP/1.1 204 No Content\r\n{headers}\r\n")
+            }
+            Some(Resource::Image(_)) => refuse("404 Not Found", NO_SUCH_IMAGE),
+            Some(Resource::Page {
+                registry,
+                page,
+                size,
+            }) => refuse("200 OK", &list(&images, &registry, page, size)),
+            None => {
+                let error = r#"{"errorCode":"300","message":"Not Found Exception","details":"URL not found."}"#;
+                refuse("404 Not Found", &format!(r#"{{"error":{error}}}"#))
+            }
         }
     }
 }
 
-/// The image that a request would delete, as `registry/image`.
-fn image(request: &Request) -> Option<String> {
+/// What a request speaks of.
+enum Resource {
+    /// An image to delete, as `registry/image`.
+    Image(String),
+    /// A page of a registry's images, counted from 1.
+    Page {
+        registry: String,
+        page: usize,
+        size: usize,
+    },
+}
+
+fn resource(request: &Request) -> Option<Resource> {
+    let decode = |text| {
+        let decoded = percent_encoding::percent_decode_str(text).decode_utf8();
+        decoded.ok().map(String::from)
+    };
     let path = request
         .target()
         .strip_prefix(PREFIX)?
         .strip_prefix("/repositories/")?;
-    let (registry, image) = path.split_once('/')?;
-    if image.contains(['/', '?']) || !request.line().starts_with("DELETE ") {
-        return None;
+    if request.line().starts_with("DELETE ") {
+        let (registry, image) = path.split_once('/')?;
+        let is_one_segment = !image.contains(['/', '?']);
+        let image = format!("{}/{}", decode(registry)?, decode(image)?);
+        return is_one_segment.then_some(Resource::Image(image));
     }
-    let decode = |text| {
-        percent_encoding::percent_decode_str(text)
-            .decode_utf8()
-            .ok()
+    let (registry, query) = path.split_once('?').unwrap_or((path, ""));
+    let parameter = |name: &str| {
+        let value = query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        value.map(str::parse).transpose()
     };
-    Some(format!("{}/{}", decode(registry)?, decode(image)?))
+    let (page, size) = (parameter("page").ok()?, parameter("pagesize").ok()?);
+    let is_list = request.line().starts_with("GET ") && !registry.contains('/');
+    is_list.then_some(Resource::Page {
+        registry: decode(registry)?,
+        page: page.unwrap_or(1).max(1),
+        size: size.unwrap_or(20).max(1),
+    })
+}
+
+/// One page of the images of a registry, as JSON.
+fn list(images: &BTreeSet<String>, registry: &str, page: usize, size: usize) -> String {
+    let prefix = format!("{registry}/");
+    let names: Vec<&str> = images
+        .iter()
+        .filter_map(|image| image.strip_prefix(&prefix))
+        .collect();
+    let shown = names.iter().skip((page - 1) * size).take(size);
+    let results: Vec<String> = shown
+        .map(|name| {
+            format!(r#"{{"name":"{name}","namespace":"{registry}","last_updated":1700000000000}}"#)
+        })
+        .collect();
+    let has_next = names.len() > page * size;
+    let next = if has_next {
+        (page + 1).to_string()
+    } else {
+        "null".to_owned()
+    };
+    format!(
+        r#"{{"count":{},"next":{next},"previous":null,"results":[{}]}}"#,
+        names.len(),
+        results.join(",")
+    )
 }
 
 /// Whether the four headers stand in the request once each and fit its raw target and the time.

@@ -3,14 +3,16 @@
 #![allow(
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::struct_excessive_bools,
     clippy::too_many_lines,
     clippy::unwrap_used
 )]
 
 use std::ffi::OsStr;
 use std::process::Command;
+use std::time::Duration;
 
-use ncloud_container_registry::{Client, ClientBuilder, Credentials};
+use ncloud_container_registry::{Client, ClientBuilder, Credentials, Region};
 
 use gateway::Gateway;
 
@@ -34,11 +36,34 @@ fn credentials() -> Credentials {
 }
 
 fn builder(gateway: &Gateway) -> ClientBuilder {
-    Client::builder(credentials()).api_url(&gateway.url())
+    builder_at(&gateway.url())
+}
+
+fn builder_at(api_url: &str) -> ClientBuilder {
+    Client::builder(Region::Korea, credentials()).api_url(api_url)
 }
 
 fn client(gateway: &Gateway) -> Client {
     builder(gateway).build().unwrap()
+}
+
+/// No thread of a test waits longer for the other side.
+const BOUND: Duration = Duration::from_secs(20);
+
+/// The other side of a connection, in a thread of its own.
+struct Background<T>(std::sync::mpsc::Receiver<T>);
+
+impl<T: Send + 'static> Background<T> {
+    fn start(run: impl FnOnce() -> T + Send + 'static) -> Background<T> {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || sender.send(run()));
+        Background(receiver)
+    }
+
+    /// What it returned. It is not waited for without a bound, as joining would.
+    fn finish(self) -> T {
+        self.0.recv_timeout(BOUND).unwrap()
+    }
 }
 
 /// Runs the named test again, in a process with `environment` and nothing else in it, and returns

@@ -6,20 +6,20 @@ use proptest::prelude::*;
 use crate::client;
 use crate::gateway::Gateway;
 
-const EMPTY: &str = "is empty: give it";
-const SLASH: &str = "begins or ends with a / or has two in a row: remove the one too many";
-const DOTS: &str = "has the component . or .., which could lead to another resource: remove it";
-const CONTROL: &str = "contains a control character: remove it";
-const ENCODED: &str = "contains a %: pass the name unencoded, it is encoded on the way";
-const TAG: &str = "contains a :, as before a tag: the whole image would be deleted, with all of \
-                   its tags; drop the tag if that is meant";
-const DIGEST: &str = "contains an @, as before a digest: the whole image would be deleted, with \
-                      all of its tags; drop the digest if that is meant";
 const REGISTRY: &str =
-    "contains a /: give the registry alone, and what follows it as the image name";
+    "must be 1 to 63 lower-case letters, digits and -, a letter or a digit at both ends";
+const IMAGE: &str = "must be 1 to 255 lower-case letters, digits, . _ and -, in components joined \
+                     by a single /, a letter or a digit at both ends of each";
+const ALONE: &str = "must be the name alone: drop the host and the image";
+const ENCODED: &str = "contains a %: give it unencoded";
+const UPPER_CASE: &str = "contains an upper-case letter: use lower case";
+const TAG: &str = "contains a tag, but the image would be deleted with all of its tags: drop the \
+                   tag if you want that";
+const DIGEST: &str = "contains a digest, but the whole image would be deleted: drop the digest if \
+                      you want that";
 
 #[test]
-fn a_name_that_could_mean_something_else_is_refused() {
+fn a_name_that_cannot_exist_is_refused_unsent() {
     let gateway = Gateway::with(&[]);
     let client = client(&gateway);
     let assert_refused = |registry: &str, image: &str, expected: &str| {
@@ -34,85 +34,109 @@ fn a_name_that_could_mean_something_else_is_refused() {
             assert!(!error.may_have_taken_effect());
         }
     };
-    for (image, why) in [
-        ("", EMPTY),
-        ("/", SLASH),
-        ("/hello", SLASH),
-        ("hello/", SLASH),
-        ("hello//world", SLASH),
-        (".", DOTS),
-        ("..", DOTS),
-        ("hello/.", DOTS),
-        ("./hello", DOTS),
-        ("hello/../world", DOTS),
-        ("hello/..", DOTS),
-        ("hello%2Fworld", ENCODED),
-        ("100%", ENCODED),
-        ("hello/world:1.0", TAG),
-        (":", TAG),
-        ("localhost:5000/hello", TAG),
-        ("hello@sha256", DIGEST),
-        ("hello:1@sha256:00", DIGEST),
+    let long = "a".repeat(256);
+    let long_shown = &*format!("{long}…");
+    let image_of_64_000 = "a".repeat(64_000);
+    for (image, shown, why) in [
+        // What has been read as the whole registry, or as something else, on the way.
+        ("", "", IMAGE),
+        (" ", " ", IMAGE),
+        ("/", "/", IMAGE),
+        ("/hello", "/hello", IMAGE),
+        ("hello/", "hello/", IMAGE),
+        ("hello//world", "hello//world", IMAGE),
+        (".", ".", IMAGE),
+        ("..", "..", IMAGE),
+        ("..\\", "..\\\\", IMAGE),
+        ("..;", "..;", IMAGE),
+        ("hello/..", "hello/..", IMAGE),
+        ("hello/../world", "hello/../world", IMAGE),
+        ("hello/world ", "hello/world ", IMAGE),
+        ("\u{200b}", "\\u{200b}", IMAGE),
+        ("hello?", "hello?", IMAGE),
+        ("hello#", "hello#", IMAGE),
+        ("hello;x", "hello;x", IMAGE),
+        ("a\nb", "a\\nb", IMAGE),
+        ("a\u{1b}[31m", "a\\u{1b}[31m", IMAGE),
+        ("한국", "한국", IMAGE),
+        ("-a", "-a", IMAGE),
+        ("a_", "a_", IMAGE),
+        ("a/.b", "a/.b", IMAGE),
+        (&long, &long, IMAGE),
+        (&image_of_64_000, long_shown, IMAGE),
+        ("hello%2Fworld", "hello%2Fworld", ENCODED),
+        ("100%", "100%", ENCODED),
+        ("Hello/World", "Hello/World", UPPER_CASE),
+        ("É", "É", UPPER_CASE),
+        ("hello/world:1.0", "hello/world:1.0", TAG),
+        (":", ":", TAG),
+        ("localhost:5000/hello", "localhost:5000/hello", TAG),
+        ("hello@sha256", "hello@sha256", DIGEST),
+        ("hello:1@sha256:00", "hello:1@sha256:00", DIGEST),
     ] {
-        assert_refused("r", image, &format!("the image name \"{image}\" {why}"));
+        assert_refused("r", image, &format!("the image name \"{shown}\" {why}"));
     }
-    for (registry, why) in [
-        ("", EMPTY),
-        (".", DOTS),
-        ("..", DOTS),
-        ("a/b", REGISTRY),
-        ("/", REGISTRY),
-        ("my%20registry", ENCODED),
+    let long = "a".repeat(64);
+    for (registry, shown, why) in [
+        ("", "", REGISTRY),
+        (" ", " ", REGISTRY),
+        ("-", "-", REGISTRY),
+        ("r-", "r-", REGISTRY),
+        ("a_b", "a_b", REGISTRY),
+        ("\\", "\\\\", REGISTRY),
+        ("..", "..", ALONE),
+        (
+            "my-registry.kr.ncr.ntruss.com",
+            "my-registry.kr.ncr.ntruss.com",
+            ALONE,
+        ),
+        ("a/b", "a/b", ALONE),
+        ("host:443", "host:443", ALONE),
+        ("r@x", "r@x", ALONE),
+        ("my%20registry", "my%20registry", ENCODED),
+        ("My-Registry", "My-Registry", UPPER_CASE),
+        ("r\0", "r\\0", REGISTRY),
+        (&long, &long, REGISTRY),
     ] {
-        assert_refused(registry, "i", &format!("the registry \"{registry}\" {why}"));
-    }
-    for (name, shown) in [
-        ("a\nb", "a\\u{a}b"),
-        ("\0", "\\u{0}"),
-        ("a\u{1b}[31m", "a\\u{1b}[31m"),
-        ("\u{7f}", "\\u{7f}"),
-        ("\u{85}", "\\u{85}"),
-    ] {
-        assert_refused("r", name, &format!("the image name \"{shown}\" {CONTROL}"));
-        assert_refused(name, "i", &format!("the registry \"{shown}\" {CONTROL}"));
+        assert_refused(registry, "i", &format!("the registry \"{shown}\" {why}"));
     }
     assert_eq!(gateway.connections(), 0);
 }
 
-/// The rule once more, in one line.
-fn must_be_refused(registry: &str, image: &str) -> bool {
-    registry.is_empty()
-        || image.is_empty()
-        || registry.contains('/')
-        || image.contains([':', '@'])
-        || format!("{registry}{image}").contains(|c: char| c == '%' || c.is_control())
-        || format!("{registry}/{image}")
-            .split('/')
-            .any(|part| matches!(part, "" | "." | ".."))
+/// The rule once more, character by character.
+fn can_exist(registry: &str, image: &str) -> bool {
+    let is_name = |text: &str, inside: &str| {
+        let outside = "abcdefghijklmnopqrstuvwxyz0123456789";
+        let last = text.chars().count().wrapping_sub(1);
+        !text.is_empty()
+            && text.chars().enumerate().all(|(at, character)| {
+                outside.contains(character) || (inside.contains(character) && at != 0 && at != last)
+            })
+    };
+    registry.len() <= 63
+        && is_name(registry, "-")
+        && image.len() <= 255
+        && image.split('/').all(|part| is_name(part, "._-"))
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 4000, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_other_name_is_refused(
-        registry in prop_oneof!["[a./%:@ \n한]{0,3}", any::<String>()],
-        image in prop_oneof!["[a./%:@ \n한]{0,5}", any::<String>()],
+    fn exactly_the_names_that_can_exist_are_signed(
+        registry in prop_oneof![4 => "[a0./-]{1,4}", 2 => "[az09-]{60,66}", 1 => any::<String>()],
+        image in prop_oneof![4 => "[a0./_-]{0,6}", 2 => "[a0][az09./_-]{250,256}", 1 => any::<String>()],
     ) {
         let client = ncloud_container_registry::Client::new(
             ncloud_container_registry::Region::Korea,
             crate::credentials(),
         );
         let signed = client.sign_delete_image(&registry, &image);
-        prop_assert_eq!(signed.is_err(), must_be_refused(&registry, &image));
+        prop_assert_eq!(signed.is_ok(), can_exist(&registry, &image));
         if let Ok(signed) = signed {
             let prefix = "https://ncr.apigw.ntruss.com/ncr/api/v2/repositories/";
             let path = signed.url().strip_prefix(prefix).unwrap();
-            let segments: Vec<_> = path
-                .split('/')
-                .map(|segment| percent_encoding::percent_decode_str(segment).decode_utf8().unwrap())
-                .collect();
-            prop_assert_eq!(segments, [registry, image]);
+            prop_assert_eq!(path, format!("{registry}/{}", image.replace('/', "%2F")));
         }
     }
 }

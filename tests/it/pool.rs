@@ -84,6 +84,26 @@ fn a_server_that_closes_as_the_next_request_arrives_fails_no_call() {
     assert_eq!(gateway.requests().len(), 1 + 2 * 11);
 }
 
+#[test]
+fn a_server_that_sends_more_than_its_answer_fails_no_call() {
+    let gateway = Gateway::start(|exchange| {
+        let answer = exchange.serve();
+        exchange.send(answer);
+        // Late enough for the client to keep the connection: as its next request arrives.
+        exchange.wait_for_input();
+        exchange.send("0\r\n\r\n");
+        Then::KeepAlive
+    });
+    let names = names(10);
+    fill(&gateway, &names);
+    let client = client(&gateway);
+    for name in &names {
+        client.delete_image("r", name).unwrap();
+    }
+    assert_eq!(gateway.images(), [""; 0]);
+    assert_eq!(gateway.connections(), 10);
+}
+
 /// What befalls the requests for one image, from a fixed seed: none, one or two faults.
 fn faults(target: &str) -> (usize, u64) {
     let mut hasher = DefaultHasher::new();

@@ -1,41 +1,85 @@
-//! Proxies, and what never goes through one.
+//! Proxies, what never goes through one, and builds without TLS.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use ncloud_container_registry::{Client, ureq};
+use ncloud_container_registry::ErrorKind;
+use ncloud_container_registry::ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ncloud_container_registry::ureq::unversioned::transport::{
+    ConnectProxyConnector, ConnectionDetails, Connector, NextTimeout, TcpConnector, Transport,
+};
+use ncloud_container_registry::ureq::{self, config::Config, http::Uri};
 
 use crate::gateway::Gateway;
-use crate::{child, credentials, if_child};
+use crate::{BOUND, builder_at, child, if_child};
 
-/// A proxy that connects every CONNECT to one address, wherever it was meant to go.
+/// What a proxy was asked to connect to, whether it spoke SOCKS or HTTP.
+type Targets = Arc<Mutex<Vec<String>>>;
+
+/// A proxy that connects everything to one address, wherever it was meant to go.
 pub struct Proxy {
     pub address: SocketAddr,
-    lines: Arc<Mutex<Vec<String>>>,
+    targets: Targets,
 }
 
 impl Proxy {
-    pub fn new(target: SocketAddr) -> Proxy {
+    /// For CONNECT (RFC 9110, section 9.3.6).
+    pub fn http(target: SocketAddr) -> Proxy {
+        Proxy::start(target, |client| {
+            let head = read_head(client, &AtomicUsize::new(0))?;
+            let head = String::from_utf8(head).ok()?;
+            client.write_all(b"HTTP/1.1 200 Connected\r\n\r\n").ok()?;
+            Some(head.lines().next()?.to_owned())
+        })
+    }
+
+    /// For SOCKS 5 (RFC 1928) without authentication.
+    pub fn socks5(target: SocketAddr) -> Proxy {
+        Proxy::start(target, |client| {
+            let mut read = |length: usize| {
+                let mut bytes = vec![0; length];
+                client.read_exact(&mut bytes).ok().map(|()| bytes)
+            };
+            let methods = read(2)?[1];
+            read(methods.into())?;
+            client.write_all(&[5, 0]).ok()?;
+            let mut read = |length: usize| {
+                let mut bytes = vec![0; length];
+                client.read_exact(&mut bytes).ok().map(|()| bytes)
+            };
+            let host = match read(4)?[3] {
+                1 => format!("address {:?}", read(4)?),
+                3 => {
+                    let length = read(1)?[0];
+                    format!("name {}", String::from_utf8(read(length.into())?).ok()?)
+                }
+                _ => return None,
+            };
+            let port = read(2)?;
+            client.write_all(&[5, 0, 0, 1, 127, 0, 0, 1, 0, 0]).ok()?;
+            Some(format!("{host} {}", u16::from_be_bytes([port[0], port[1]])))
+        })
+    }
+
+    fn start(target: SocketAddr, greet: fn(&mut TcpStream) -> Option<String>) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let targets = Targets::default();
         let proxy = Proxy {
-            address: listener.local_addr().unwrap(),
-            lines: Arc::default(),
+            address,
+            targets: Arc::clone(&targets),
         };
-        let lines = Arc::clone(&proxy.lines);
         std::thread::spawn(move || {
             while let Ok((mut client, _)) = listener.accept() {
-                let Some(head) = read_head(&mut client, &AtomicUsize::new(0)) else {
+                client.set_read_timeout(Some(BOUND)).unwrap();
+                let Some(wanted) = greet(&mut client) else {
                     continue;
                 };
-                let head = String::from_utf8_lossy(&head);
-                lines
-                    .lock()
-                    .unwrap()
-                    .push(head.lines().next().unwrap().to_owned());
+                targets.lock().unwrap().push(wanted);
                 let mut server = TcpStream::connect(target).unwrap();
-                client.write_all(b"HTTP/1.1 200 Connected\r\n\r\n").unwrap();
                 let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
                 std::thread::spawn(move || std::io::copy(&mut from, &mut to));
                 std::thread::spawn(move || std::io::copy(&mut server, &mut client));
@@ -44,8 +88,8 @@ impl Proxy {
         proxy
     }
 
-    pub fn lines(&self) -> Vec<String> {
-        self.lines.lock().unwrap().clone()
+    pub fn targets(&self) -> Vec<String> {
+        self.targets.lock().unwrap().clone()
     }
 }
 
@@ -62,7 +106,7 @@ pub fn read_head(stream: &mut impl Read, received: &AtomicUsize) -> Option<Vec<u
 
 /// Deletes `r/i` at the API URL of the environment.
 pub fn delete_as_the_environment_says(agent: Option<ureq::Agent>) -> String {
-    let mut builder = Client::builder(credentials()).api_url(&std::env::var("API_URL").unwrap());
+    let mut builder = builder_at(&std::env::var("API_URL").unwrap());
     if let Some(agent) = agent {
         builder = builder.agent(agent);
     }
@@ -76,7 +120,7 @@ pub fn delete_as_the_environment_says(agent: Option<ureq::Agent>) -> String {
 fn loopback_http_never_goes_through_a_proxy() {
     if_child(|| delete_as_the_environment_says(None));
     let gateway = Gateway::with(&[]);
-    let proxy = Proxy::new(gateway.address());
+    let proxy = Proxy::http(gateway.address());
     let proxy_url = format!("http://{}", proxy.address);
     for name in [
         "ALL_PROXY",
@@ -102,28 +146,94 @@ fn loopback_http_never_goes_through_a_proxy() {
     let agent = config.build().new_agent();
     let client = crate::builder(&gateway).agent(agent).build().unwrap();
     client.delete_image("r", "i").unwrap();
-    assert_eq!(proxy.lines(), [""; 0]);
+    assert_eq!(proxy.targets(), [""; 0]);
 }
 
+/// Also where another crate of the program has switched on TLS in ureq, without what it needs.
 #[cfg(not(any(feature = "rustls", feature = "native-tls")))]
 #[test]
-fn a_build_without_tls_says_so() {
+fn a_build_without_tls_sends_nothing_over_https_and_says_so() {
+    use ncloud_container_registry::{Client, Region};
+
     let gateway = Gateway::with(&[]);
     let api_url = gateway.url().replace("http:", "https:");
-    let client = Client::builder(credentials())
-        .api_url(&api_url)
-        .build()
-        .unwrap();
+    for client in [
+        builder_at(&api_url).build().unwrap(),
+        Client::new(Region::Korea, crate::credentials()),
+    ] {
+        client.sign_delete_image("r", "i").unwrap();
+        let error = client.delete_image("r", "i").unwrap_err();
+        assert_eq!(
+            (error.kind(), error.attempts()),
+            (ErrorKind::InvalidInput, 0)
+        );
+        assert!(!error.may_have_taken_effect());
+        assert_eq!(
+            error.to_string(),
+            "cannot delete r/i: this build has no TLS: enable the feature rustls or native-tls"
+        );
+    }
+    assert_eq!(gateway.connections(), 0);
+    // Over http nothing is missing.
+    gateway.put(&["r/i"]);
+    crate::client(&gateway).delete_image("r", "i").unwrap();
+}
+
+/// Looks up and connects in nearly all of the time that each of them has.
+#[derive(Debug)]
+struct Slow(SocketAddr);
+
+impl Resolver for Slow {
+    fn resolve(
+        &self,
+        _: &Uri,
+        _: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        std::thread::sleep(*timeout.after * 9 / 10);
+        let mut addresses = self.empty();
+        addresses.push(self.0);
+        Ok(addresses)
+    }
+}
+
+impl<In: Transport> Connector<In> for Slow {
+    type Out = <TcpConnector as Connector<In>>::Out;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, ureq::Error> {
+        std::thread::sleep(*details.timeout.after * 9 / 10);
+        TcpConnector::default().connect(details, chained)
+    }
+}
+
+#[test]
+fn a_slow_proxy_does_not_hold_a_call_beyond_its_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let silent = crate::Background::start(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        client.set_read_timeout(Some(BOUND)).unwrap();
+        let request = read_head(&mut client, &AtomicUsize::new(0)).unwrap();
+        let _ = client.read(&mut [0]); // until the client gives up
+        request
+    });
+    let timeout = Duration::from_secs(2);
+    let proxy = ureq::Proxy::new("http://proxy.example.com:3128").unwrap();
+    let config = ureq::Agent::config_builder().proxy(Some(proxy)).build();
+    let connector = ().chain(ConnectProxyConnector::default()).chain(Slow(address));
+    let agent = ureq::Agent::with_parts(config, connector, Slow(address));
+    let client = builder_at("https://ncr.example.com").agent(agent);
+    let client = client.timeout(timeout).max_attempts(1).build().unwrap();
+    let started = Instant::now();
     let error = client.delete_image("r", "i").unwrap_err();
-    assert_eq!(
-        (error.kind(), error.attempts()),
-        (ncloud_container_registry::ErrorKind::Transport, 1)
-    );
-    assert!(
-        error
-            .to_string()
-            .contains("build with the feature rustls or native-tls"),
-        "{error}"
-    );
-    assert_eq!(gateway.requests().len(), 0);
+    let elapsed = started.elapsed();
+    assert!(elapsed < timeout, "{elapsed:?}");
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+    assert!(!error.may_have_taken_effect(), "{error}");
+    let request = silent.finish();
+    assert!(request.starts_with(b"CONNECT ncr.example.com:443 HTTP/1.1\r\n"));
 }

@@ -1,4 +1,4 @@
-//! TLS with certificates made here, and through a proxy.
+//! TLS with certificates made here, directly and through proxies.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,15 +7,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use ncloud_container_registry::ureq::config::ConfigBuilder;
 use ncloud_container_registry::ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
-use ncloud_container_registry::{Client, Error, ErrorKind, ureq};
+use ncloud_container_registry::ureq::typestate::AgentScope;
+use ncloud_container_registry::{Error, ErrorKind, ureq};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::gateway::{ACCESS_KEY, Gateway};
 use crate::proxy::{self, Proxy, read_head};
-use crate::{child, credentials, if_child};
+use crate::{BOUND, Background, builder_at, child, if_child};
 
 /// An authority that signs servers' certificates.
 struct Authority {
@@ -76,6 +78,7 @@ impl Front {
         std::thread::spawn(move || {
             while let Ok((stream, _)) = listener.accept() {
                 connections.fetch_add(1, Ordering::SeqCst);
+                stream.set_read_timeout(Some(BOUND)).unwrap();
                 let tls = ServerConnection::new(Arc::clone(&config)).unwrap();
                 let received = Arc::clone(&received);
                 std::thread::spawn(move || {
@@ -114,25 +117,28 @@ fn providers() -> Vec<TlsProvider> {
     providers
 }
 
+/// An agent that trusts one authority, and goes through the proxy of the environment.
+fn proxied_agent(provider: TlsProvider, root: &[u8]) -> ureq::Agent {
+    config(provider, root).build().new_agent()
+}
+
+/// The same without a proxy, whatever the environment says.
 fn agent(provider: TlsProvider, root: &[u8]) -> ureq::Agent {
+    config(provider, root).proxy(None).build().new_agent()
+}
+
+fn config(provider: TlsProvider, root: &[u8]) -> ConfigBuilder<AgentScope> {
     let roots = vec![Certificate::from_der(root).to_owned()];
     let tls = TlsConfig::builder()
         .provider(provider)
         .root_certs(RootCerts::Specific(Arc::new(roots)))
         .build();
-    ureq::Agent::config_builder()
-        .tls_config(tls)
-        .build()
-        .new_agent()
+    ureq::Agent::config_builder().tls_config(tls)
 }
 
 fn delete_at(address: SocketAddr, agent: ureq::Agent) -> Result<(), Error> {
     let api_url = format!("https://{address}/ncr/api/v2");
-    let client = Client::builder(credentials())
-        .api_url(&api_url)
-        .agent(agent)
-        .build()
-        .unwrap();
+    let client = builder_at(&api_url).agent(agent).build().unwrap();
     client.delete_image("r", "i")
 }
 
@@ -203,10 +209,7 @@ fn assert_failed_by_tls(error: &Error, cause: &str) {
     assert_eq!(error.kind(), ErrorKind::Transport, "{error}");
     assert_eq!(error.attempts(), 1, "{error}");
     let text = error.to_string();
-    assert!(
-        text.contains(" failed to prove by TLS who it is: check host and port "),
-        "{text}"
-    );
+    assert!(text.contains("no answer from https://127.0.0.1:"), "{text}");
     assert!(text.contains(cause), "{text}");
 }
 
@@ -215,8 +218,9 @@ fn a_server_that_speaks_plain_http_gets_nothing() {
     for provider in providers() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let server = std::thread::spawn(move || {
+        let server = Background::start(move || {
             let (mut stream, _) = listener.accept().unwrap();
+            stream.set_read_timeout(Some(BOUND)).unwrap();
             let mut received = vec![0; 64 * 1024];
             let read = stream.read(&mut received).unwrap();
             stream
@@ -240,7 +244,7 @@ fn a_server_that_speaks_plain_http_gets_nothing() {
         assert_failed_by_tls(&error, cause);
         // With rustls, plain text looks the same before and after a request.
         assert_eq!(error.may_have_taken_effect(), is_rustls, "{error}");
-        let received = server.join().unwrap();
+        let received = server.finish();
         let contains = |text: &str| {
             received
                 .windows(text.len())
@@ -255,20 +259,21 @@ fn a_server_that_speaks_plain_http_gets_nothing() {
 fn delete_as_the_environment_says() -> String {
     let agent = std::env::var("ROOT").ok().map(|root| {
         let root = BASE64_STANDARD.decode(root).unwrap();
-        agent(providers()[0], &root)
+        proxied_agent(providers()[0], &root)
     });
     proxy::delete_as_the_environment_says(agent)
 }
 
 #[test]
-fn plain_text_behind_the_request_leaves_the_truth_open() {
+fn plain_text_after_the_request_leaves_a_doubt() {
     let authority = Authority::new("ours");
     for provider in providers() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let config = Arc::new(authority.server("127.0.0.1", 2999));
-        let server = std::thread::spawn(move || {
+        let server = Background::start(move || {
             let (stream, _) = listener.accept().unwrap();
+            stream.set_read_timeout(Some(BOUND)).unwrap();
             let mut tls = StreamOwned::new(ServerConnection::new(config).unwrap(), stream);
             let request = read_head(&mut tls, &AtomicUsize::new(0)).unwrap();
             tls.sock
@@ -279,14 +284,11 @@ fn plain_text_behind_the_request_leaves_the_truth_open() {
         });
         let api_url = format!("https://{address}");
         let agent = agent(provider, &authority.certificate);
-        let client = Client::builder(credentials())
-            .api_url(&api_url)
-            .agent(agent)
-            .max_attempts(1);
+        let client = builder_at(&api_url).agent(agent).max_attempts(1);
         let error = client.build().unwrap().delete_image("r", "i").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Transport, "{error}");
         assert!(error.may_have_taken_effect(), "{provider:?} {error}");
-        assert!(server.join().unwrap().starts_with(b"DELETE "));
+        assert!(server.finish().starts_with(b"DELETE "));
     }
 }
 
@@ -296,9 +298,10 @@ fn a_handshake_that_breaks_off_is_tried_again() {
     for provider in providers() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let server = std::thread::spawn(move || {
+        let server = Background::start(move || {
             for _ in 0..3 {
                 let (mut stream, _) = listener.accept().unwrap();
+                stream.set_read_timeout(Some(BOUND)).unwrap();
                 let _ = stream.read(&mut [0; 4096]);
             }
         });
@@ -309,7 +312,7 @@ fn a_handshake_that_breaks_off_is_tried_again() {
             (ErrorKind::Transport, 3),
             "{error}"
         );
-        server.join().unwrap();
+        server.finish();
     }
 }
 
@@ -319,7 +322,7 @@ fn https_goes_through_the_proxy_of_the_environment() {
     let authority = Authority::new("ours");
     let gateway = Gateway::with(&["r/i"]);
     let front = Front::new(authority.server("ncr.example.com", 2999), &gateway);
-    let proxy = Proxy::new(front.address);
+    let proxy = Proxy::http(front.address);
     let run = |environment: &[(&str, &str)]| {
         child(
             "tls::https_goes_through_the_proxy_of_the_environment",
@@ -336,13 +339,13 @@ fn https_goes_through_the_proxy_of_the_environment() {
         run(&[api_url, ("HTTPS_PROXY", &proxy_url), ("ROOT", &root)]),
         "deleted"
     );
-    assert_eq!(proxy.lines(), [connect]);
+    assert_eq!(proxy.targets(), [connect]);
     assert_eq!(gateway.images(), [""; 0]);
 
     // With the client's own agent, up to the certificate, which the web's roots do not know.
     let text = run(&[api_url, ("HTTPS_PROXY", &proxy_url)]);
-    assert!(text.contains("failed to prove by TLS who it is"), "{text}");
-    assert_eq!(proxy.lines(), [connect, connect]);
+    assert!(text.contains("certificate"), "{text}");
+    assert_eq!(proxy.targets(), [connect, connect]);
 
     // A host that needs no proxy gets none.
     let front = Front::new(authority.server("127.0.0.1", 2999), &gateway);
@@ -356,5 +359,75 @@ fn https_goes_through_the_proxy_of_the_environment() {
     ]);
     assert_eq!(outcome, "deleted");
     assert_eq!(gateway.images(), [""; 0]);
-    assert_eq!(proxy.lines().len(), 2);
+    assert_eq!(proxy.targets().len(), 2);
+}
+
+#[test]
+fn https_goes_through_a_socks_proxy_of_the_environment() {
+    if_child(delete_as_the_environment_says);
+    let authority = Authority::new("ours");
+    let gateway = Gateway::with(&[]);
+    let front = Front::new(authority.server("localhost", 2999), &gateway);
+    let root = BASE64_STANDARD.encode(&authority.certificate);
+    for (scheme, target) in [
+        ("socks5h", "name localhost 443"),
+        ("socks5", "address [127, 0, 0, 1] 443"),
+    ] {
+        gateway.put(&["r/i"]);
+        let proxy = Proxy::socks5(front.address);
+        let outcome = child(
+            "tls::https_goes_through_a_socks_proxy_of_the_environment",
+            &[
+                ("API_URL", "https://localhost/ncr/api/v2"),
+                ("ALL_PROXY", &format!("{scheme}://{}", proxy.address)),
+                ("ROOT", &root),
+            ],
+        );
+        assert_eq!(outcome, "deleted", "{scheme}");
+        let targets = proxy.targets();
+        // A system may look up localhost as ::1 first.
+        let is_right = targets == [target] || (scheme == "socks5" && targets.len() == 1);
+        assert!(is_right, "{targets:?}");
+    }
+    assert_eq!(gateway.images(), [""; 0]);
+}
+
+/// As an authority of a company's own is trusted, once it is in the system's store.
+#[cfg(all(target_os = "linux", feature = "native-tls", not(feature = "rustls")))]
+#[test]
+fn the_default_agent_trusts_the_systems_roots() {
+    if_child(|| proxy::delete_as_the_environment_says(None));
+    let authority = Authority::new("ours");
+    let gateway = Gateway::with(&["r/i"]);
+    let front = Front::new(authority.server("127.0.0.1", 2999), &gateway);
+    let name = format!("ncr-roots-{}.pem", std::process::id());
+    let store = std::env::temp_dir().join(name);
+    let certificate = BASE64_STANDARD.encode(&authority.certificate);
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{certificate}\n-----END CERTIFICATE-----\n");
+    std::fs::write(&store, pem).unwrap();
+    let api_url = format!("https://{}/ncr/api/v2", front.address);
+    let test = "tls::the_default_agent_trusts_the_systems_roots";
+    let outcome = child(
+        test,
+        &[
+            ("API_URL", &*api_url),
+            ("SSL_CERT_FILE", store.to_str().unwrap()),
+        ],
+    );
+    let without = child(test, &[("API_URL", &api_url)]);
+    std::fs::remove_file(&store).unwrap();
+    assert_eq!(outcome, "deleted");
+    assert!(without.contains("certificate verify failed"), "{without}");
+}
+
+/// Only ureq knows which TLS it has: another crate of the program may have brought it.
+#[test]
+fn an_agent_of_the_callers_own_is_not_second_guessed() {
+    for provider in [TlsProvider::Rustls, TlsProvider::NativeTls] {
+        let agent = agent(provider, &Authority::new("ours").certificate);
+        builder_at("https://example.com")
+            .agent(agent)
+            .build()
+            .unwrap();
+    }
 }

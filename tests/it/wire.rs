@@ -51,35 +51,19 @@ fn one_request_deletes_one_image() {
 }
 
 #[test]
-fn every_name_arrives_as_it_was_given() {
-    let long = "a/b ~é한😀?#".repeat(4096 / "a/b ~é한😀?#".len() + 1);
+fn every_name_that_can_exist_arrives_as_it_was_given() {
+    let longest = format!("{}/{}", "a".repeat(127), "b".repeat(127));
+    let longest_registry = "r".repeat(63);
     let names = [
         ("r", "a", "r/a"),
-        ("r", "a b", "r/a%20b"),
-        ("r", "a+b", "r/a%2Bb"),
-        ("r", "~a-b.c_d~", "r/~a-b.c_d~"),
-        ("r", "한국", "r/%ED%95%9C%EA%B5%AD"),
-        ("r", "😀", "r/%F0%9F%98%80"),
-        ("r", "what?", "r/what%3F"),
-        ("r", "no#1", "r/no%231"),
-        (
-            "r",
-            "a&b=c;d,e!f'g(h)i*j$k",
-            "r/a%26b%3Dc%3Bd%2Ce%21f%27g%28h%29i%2Aj%24k",
-        ),
-        (
-            "r",
-            "a\\b\"c<d>e[f]g{h}i|j^k`l",
-            "r/a%5Cb%22c%3Cd%3Ee%5Bf%5Dg%7Bh%7Di%7Cj%5Ek%60l",
-        ),
-        (
-            "re gi:st@ry 한",
-            "a/b/c",
-            "re%20gi%3Ast%40ry%20%ED%95%9C/a%2Fb%2Fc",
-        ),
-        ("r", "...", "r/..."),
-        ("r", ".a/b..", "r/.a%2Fb.."),
+        ("r", "0", "r/0"),
+        ("my-registry", "hello/world", "my-registry/hello%2Fworld"),
+        ("0-9--z", "a/b/c", "0-9--z/a%2Fb%2Fc"),
+        ("r", "a.b_c__d-e---f/0.1", "r/a.b_c__d-e---f%2F0.1"),
+        ("r", &longest, &format!("r/{}", longest.replace('/', "%2F"))),
+        (&longest_registry, "a", &format!("{longest_registry}/a")),
     ];
+    assert_eq!(longest.len(), 255);
     let gateway = Gateway::with(&[]);
     let client = client(&gateway);
     for (registry, image, encoded) in names {
@@ -89,31 +73,7 @@ fn every_name_arrives_as_it_was_given() {
         let target = format!("/ncr/api/v2/repositories/{encoded}");
         assert_eq!(requests.last().unwrap().target(), target);
     }
-    assert!(long.len() >= 4096);
-    gateway.put(&[&format!("r/{long}")]);
-    client.delete_image("r", &long).unwrap();
     assert_eq!(gateway.images(), [""; 0]);
-}
-
-#[test]
-fn the_longest_url_is_sent_and_a_longer_one_refused() {
-    let gateway = Gateway::with(&[]);
-    let client = client(&gateway);
-    let room = 65_534 - gateway.url().len() - "/repositories/r/".len();
-
-    let image = "a".repeat(room);
-    gateway.put(&[&format!("r/{image}")]);
-    client.delete_image("r", &image).unwrap();
-    assert_eq!(gateway.images(), [""; 0]);
-
-    let error = client.delete_image("r", &"a".repeat(room + 1)).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .ends_with("make a URL of 65535 bytes: the longest is 65534")
-    );
-    assert_eq!(error.attempts(), 0);
-    assert_eq!(gateway.requests().len(), 1);
 }
 
 #[test]
@@ -155,20 +115,25 @@ fn a_signed_request_is_the_one_that_would_be_sent() {
 #[test]
 fn a_path_prefix_is_kept_and_signed() {
     let gateway = Gateway::with(&[]);
-    for (api_url, path) in [("", ""), ("/", ""), ("/a", "/a"), ("/a/b~c+d/", "/a/b~c+d")] {
+    for (api_url, path) in [
+        ("", ""),
+        ("/", ""),
+        ("/a", "/a"),
+        ("/a/B.9-_~/", "/a/B.9-_~"),
+    ] {
         let api_url = format!("http://{}{api_url}", gateway.address());
         let client = builder(&gateway).api_url(&api_url).build().unwrap();
         client.delete_image("r", "i").unwrap_err();
         let requests = gateway.requests();
         let request = requests.last().unwrap();
         assert_eq!(request.target(), format!("{path}/repositories/r/i"));
-        // 400 for the unknown path comes behind 401 for a wrong signature.
+        // The 404 for an unknown path comes after the 401 for a wrong signature.
         assert!(
             gateway
                 .answers()
                 .last()
                 .unwrap()
-                .starts_with("HTTP/1.1 400")
+                .starts_with("HTTP/1.1 404")
         );
     }
 }
@@ -197,10 +162,7 @@ fn each_region_has_its_url() {
     ] {
         assert_eq!(region.api_url(), url);
         let client = Client::new(region, credentials());
-        let built = Client::builder(credentials())
-            .region(region)
-            .build()
-            .unwrap();
+        let built = Client::builder(region, credentials()).build().unwrap();
         for client in [client, built] {
             let signed = client.sign_delete_image("r", "i").unwrap();
             assert_eq!(signed.url(), format!("{url}/repositories/r/i"));
@@ -211,9 +173,6 @@ fn each_region_has_its_url() {
             assert_eq!(headers[3].1, signature);
         }
     }
-    let default = Client::builder(credentials()).build().unwrap();
-    let signed = default.sign_delete_image("r", "i").unwrap();
-    assert!(signed.url().starts_with(Region::Korea.api_url()));
 }
 
 #[test]
@@ -228,7 +187,7 @@ fn each_byte_is_encoded_as_rfc_3986_says() {
         };
         assert_eq!(percent_encode(&character.to_string()), expected);
     }
-    // The bytes from 128 on stand in UTF-8 text as parts of longer characters alone.
+    // In UTF-8 text the bytes from 128 on are only parts of longer characters.
     for character in ('\u{80}'..='\u{7FF}').chain("\u{800}\u{FFFF}\u{10000}\u{10FFFF}".chars()) {
         let bytes = character.to_string().into_bytes();
         let escapes: Vec<_> = bytes.iter().map(|byte| format!("%{byte:02X}")).collect();
@@ -254,13 +213,13 @@ proptest! {
         let mut rest = encoded.as_str();
         while let Some(first) = rest.chars().next() {
             let length = if first == '%' { 3 } else { 1 };
-            let (piece, behind) = rest.split_at(length);
+            let (piece, after) = rest.split_at(length);
             let is_right = match piece.strip_prefix('%') {
                 Some(digits) => digits.bytes().all(|d| matches!(d, b'0'..=b'9' | b'A'..=b'F')),
                 None => first.is_ascii_alphanumeric() || "-._~".contains(first),
             };
             prop_assert!(is_right, "{piece} in {encoded}");
-            rest = behind;
+            rest = after;
         }
     }
 }

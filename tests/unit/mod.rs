@@ -2,192 +2,311 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::ops::Range;
+
 use proptest::prelude::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::*;
 
-const PATHS: [&[&str]; 6] = [
-    &["error", "errorCode"],
-    &["error", "message"],
-    &["responseError", "returnCode"],
-    &["responseError", "returnMessage"],
-    &["returnCode"],
-    &["returnMessage"],
-];
-
-/// What a full parser finds at `path`, if it is a string or a number.
-fn oracle(document: &str, path: &[&str]) -> Option<Value> {
-    let document: Value = serde_json::from_str(document).ok()?;
-    let mut value = &document;
-    for name in path {
-        value = value.as_object()?.get(*name)?;
-    }
-    Some(value)
-        .filter(|value| value.is_string() || value.is_number())
-        .cloned()
-}
-
-fn assert_same(document: &str) {
-    for path in PATHS {
-        let expected = oracle(document, path);
-        let found = json_text(document, path).map(|text| match expected {
-            // The full parser rewrites exponents, so numbers are compared as it reads them.
-            Some(Value::Number(_)) => serde_json::from_str(&text).unwrap(),
-            _ => Value::from(text),
-        });
-        assert_eq!(found, expected, "{path:?} of {document:?}");
-    }
-}
-
-/// Documents that often have what is looked for, in its place or elsewhere.
-fn documents() -> impl Strategy<Value = Value> {
-    let text = prop_oneof![
-        any::<String>(),
-        "[a-z\"\\\\/\u{8}\u{c}\n\r\t\u{0}\u{1f}é😀]{0,8}"
-    ];
-    let scalar = prop_oneof![
+/// Members that an error body may have beside those that are read.
+fn others() -> impl Strategy<Value = serde_json::Map<String, Value>> {
+    let text = prop_oneof![any::<String>(), "[\\[\\]{}:,\"\\\\a-z]{0,8}"];
+    let value = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
-        (-1e300..1e300).prop_map(Value::from),
         text.prop_map(Value::from),
+        prop::collection::vec(any::<u8>(), 0..3).prop_map(Value::from),
     ];
-    let names = vec![
-        "error",
-        "errorCode",
-        "message",
-        "responseError",
-        "returnCode",
-        "returnMessage",
-    ];
-    let name = prop_oneof![
-        6 => prop::sample::select(names).prop_map(str::to_owned),
-        1 => any::<String>(),
-    ];
-    scalar.prop_recursive(4, 48, 6, move |inner| {
-        prop_oneof![
-            1 => prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            4 => prop::collection::btree_map(name.clone(), inner, 0..6)
-                .prop_map(|members| members.into_iter().collect::<Value>()),
-        ]
+    prop::collection::btree_map("[a-z]{1,5}", value, 0..4).prop_map(|members| {
+        members
+            .into_iter()
+            .filter(|(name, _)| name != "error")
+            .collect()
     })
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 512, ..ProptestConfig::default() })]
-
-    #[test]
-    fn json_reader_finds_what_a_full_parser_finds(document in documents(), pretty: bool) {
-        let text = if pretty { format!("{document:#}") } else { document.to_string() };
-        assert_same(&text);
-    }
-
-    #[test]
-    fn json_reader_refuses_what_a_full_parser_refuses(
-        document in documents(),
-        edits in prop::collection::vec(
-            (any::<prop::sample::Index>(), prop::option::of("[\\[\\]{}:,\"\\\\u0-9a-fA-F+\\-.eE \n\u{0}]")),
-            1..4,
-        ),
-    ) {
-        let mut characters: Vec<char> = document.to_string().chars().collect();
-        for (at, replacement) in edits {
-            let at = at.index(characters.len() + 1);
-            match (replacement.and_then(|text| text.chars().next()), characters.get_mut(at)) {
-                (Some(new), Some(old)) => *old = new,
-                (Some(new), None) => characters.push(new),
-                (None, _) => characters.truncate(at),
+/// A well-formed body in one of the three shapes, with its code and its message.
+fn bodies() -> impl Strategy<Value = (Value, Value, String)> {
+    let text = || {
+        prop_oneof![
+            any::<String>(),
+            "[a-z\"\\\\/{}:\u{8}\u{c}\n\r\t\u{0}\u{1f}é😀]{0,8}"
+        ]
+    };
+    let code = prop_oneof![
+        any::<u32>().prop_map(Value::from),
+        text().prop_map(Value::from)
+    ];
+    (0..3, code, text(), others(), others()).prop_map(
+        |(shape, code, message, mut inner, mut outer)| {
+            let (code_name, message_name) = match shape {
+                0 => ("errorCode", "message"),
+                _ => ("returnCode", "returnMessage"),
+            };
+            inner.insert(code_name.to_owned(), code.clone());
+            inner.insert(message_name.to_owned(), message.clone().into());
+            if shape == 2 {
+                return (inner.into(), code, message);
             }
-        }
-        assert_same(&characters.into_iter().collect::<String>());
+            let name = if shape == 0 { "error" } else { "responseError" };
+            outer.insert(name.to_owned(), inner.into());
+            (outer.into(), code, message)
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn code_and_message_come_out_of_every_shape((body, code, message) in bodies(), pretty: bool) {
+        let text = if pretty { format!("{body:#}") } else { body.to_string() };
+        let find = |names: [&str; 2]| names.iter().find_map(|name| json_member(&text, name));
+        let code = match code {
+            Value::String(code) => code,
+            code => code.to_string(),
+        };
+        prop_assert_eq!(find(["errorCode", "returnCode"]), Some(code));
+        prop_assert_eq!(find(["message", "returnMessage"]), Some(message));
     }
 
     #[test]
-    fn json_reader_survives_any_text(text: String) {
-        assert_same(&text);
+    fn an_object_is_one_only_if_it_is_whole((body, _, _) in bodies(), pretty: bool) {
+        let text = if pretty { format!("{body:#}") } else { body.to_string() };
+        prop_assert!(is_json_object(&text));
+        let padded = format!(" \r\n{text}\n");
+        prop_assert!(is_json_object(&padded));
+        for (end, _) in text.char_indices() {
+            prop_assert!(!is_json_object(&text[..end]), "{}", &text[..end]);
+        }
+        for other in [json!([body]).to_string(), json!(text).to_string(), format!("x{text}")] {
+            prop_assert!(!is_json_object(&other), "{other}");
+        }
+    }
+
+    #[test]
+    fn no_text_is_too_strange_for_the_json_reader(
+        text in prop_oneof![any::<String>(), "[{}\\[\\]:,\"\\\\u0-9a ]{0,30}", "\"a\" ?: ?[\"\\\\u0-9da-f]{0,12}"],
+    ) {
+        let _ = (json_member(&text, "a"), is_json_object(&text));
     }
 }
 
 #[test]
-fn json_reader_agrees_on_the_edges() {
-    let deep = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-    let mut documents = vec![
-        deep(127),
-        deep(128),
-        deep(100_000),
-        "{\"a\":".repeat(50_000),
-        format!("{{\"returnCode\":7,\"x\":{}}}", deep(126)),
-        format!("{{\"returnCode\":7,\"x\":{}}}", deep(127)),
-    ];
-    for value in [
-        "7",
-        "-0",
-        "01",
-        "1.",
-        ".5",
-        "1e5",
-        "1E+05",
-        "1e",
-        "-",
-        "1.50",
-        "123456789012345678901234567890",
-        r#""""#,
-        r#""\u0041""#,
-        r#""\ud83d\ude00""#,
-        r#""\ud83d""#,
-        r#""\ude00""#,
-        r#""\ud83dx""#,
-        r#""\ud83d\u0041""#,
-        r#""\u+041""#,
-        r#""\u004""#,
-        r#""\x""#,
-        "\"\t\"",
-        "\"\u{7f}\"",
-        r#""a"#,
-        "true",
-        "nul",
-        "[]",
-        "{}",
-        "[1,]",
-        "{\"a\":1,}",
-        "",
+fn a_string_is_read_with_its_escapes_and_up_to_a_cut() {
+    for (json, expected) in [
+        (r#"{"a":"x"}"#, Some("x")),
+        (r#"{"a" : "x"#, Some("x")),
+        (r#"{"a":""}"#, Some("")),
+        (
+            r#"{"a":"\"\\\/\b\f\n\r\t\u0041\ud83d\ude00"}"#,
+            Some("\"\\/\u{8}\u{c}\n\r\tA😀"),
+        ),
+        (r#"{"a":"x\"#, Some("x\\")),
+        (r#"{"a":"x\u00"#, Some("x\0")),
+        (r#"{"a":"\ud83d-"}"#, Some("\u{fffd}-")),
+        (r#"{"a":42}"#, Some("42")),
+        (r#"{"a":null}"#, Some("")),
+        (r#"{"b":"a","a":"x"}"#, Some("x")),
+        (r#"{"b":"\"a\":1","a":"x"}"#, Some("x")),
+        (r#"{"a"}"#, None),
+        (r#"{"b":"x"}"#, None),
+        ("", None),
     ] {
-        documents.push(value.to_owned());
-        documents.push(format!("{{\"returnCode\":{value}}}"));
-        documents.push(format!(
-            " {{\"error\" : {{ \"errorCode\" :\n{value}\t}}\r}} "
-        ));
-        documents.push(format!("{{\"returnCode\":{value}}} x"));
-        documents.push(format!("{{\"returnCode\":1,\"returnCode\":{value}}}"));
-        documents.push(format!(
-            "{{\"error\":{{\"message\":\"m\"}},\"error\":{{\"errorCode\":{value}}}}}"
-        ));
-        documents.push(format!("[{{\"returnCode\":{value}}}]"));
-        documents.push(format!(
-            "{{\"x\":{{\"returnCode\":{value}}},\"error\":[{{\"errorCode\":1}}]}}"
-        ));
+        assert_eq!(json_member(json, "a").as_deref(), expected, "{json}");
     }
-    for document in documents {
-        assert_same(&document);
+}
+
+/// What an I/O error becomes, the given time after an attempt's start.
+fn io_outcome(error: io::Error, elapsed_ms: u64) -> (ErrorKind, bool, bool) {
+    let elapsed = Duration::from_millis(elapsed_ms);
+    let error = no_answer("https://example.com/a", error.into(), elapsed);
+    let text = error.to_string();
+    assert!(
+        text.starts_with("no answer from https://example.com ("),
+        "{text}"
+    );
+    (
+        error.kind(),
+        error.may_have_taken_effect(),
+        error.0.sent.is_transient,
+    )
+}
+
+#[test]
+fn an_error_of_connecting_leaves_a_doubt_if_it_comes_late() {
+    use io::ErrorKind as K;
+    for kind in [
+        K::ConnectionRefused,
+        K::HostUnreachable,
+        K::NetworkUnreachable,
+        K::NetworkDown,
+        K::AddrNotAvailable,
+        K::PermissionDenied,
+    ] {
+        // An established connection reports these too, after its shortest retransmission timeout.
+        for (elapsed_ms, in_doubt) in [(0, false), (199, false), (200, true), (7000, true)] {
+            let outcome = io_outcome(kind.into(), elapsed_ms);
+            assert_eq!(outcome, (ErrorKind::Transport, in_doubt, true), "{kind:?}");
+        }
+    }
+    for kind in [
+        K::ConnectionReset,
+        K::BrokenPipe,
+        K::UnexpectedEof,
+        K::TimedOut,
+        K::Other,
+    ] {
+        let outcome = io_outcome(kind.into(), 0);
+        assert_eq!(outcome, (ErrorKind::Transport, true, true), "{kind:?}");
+    }
+}
+
+#[test]
+fn a_failed_look_up_leaves_no_doubt_however_late() {
+    let text = "failed to lookup address information: Temporary failure in name resolution";
+    assert_eq!(
+        io_outcome(io::Error::other(text), 20_000),
+        (ErrorKind::Transport, false, true)
+    );
+    for code in [11001, 11004] {
+        let error = io::Error::from_raw_os_error(code); // as Windows reports it
+        assert_eq!(
+            io_outcome(error, 20_000),
+            (ErrorKind::Transport, false, true)
+        );
+    }
+}
+
+#[test]
+fn what_ureq_reports_before_a_request_leaves_no_doubt() {
+    use ureq::Error as E;
+    let bad_certificate = "invalid peer certificate: Expired";
+    for (error, kind, in_doubt, is_transient) in [
+        (
+            E::Timeout(Timeout::Resolve),
+            ErrorKind::Timeout,
+            false,
+            true,
+        ),
+        (
+            E::Timeout(Timeout::Connect),
+            ErrorKind::Timeout,
+            false,
+            true,
+        ),
+        (E::Timeout(Timeout::Global), ErrorKind::Timeout, true, true),
+        (E::Timeout(Timeout::PerCall), ErrorKind::Timeout, true, true),
+        (E::HostNotFound, ErrorKind::Transport, false, true),
+        (
+            E::ConnectProxyFailed("407".into()),
+            ErrorKind::Transport,
+            false,
+            true,
+        ),
+        (
+            io::Error::new(io::ErrorKind::InvalidData, bad_certificate).into(),
+            ErrorKind::Transport,
+            false,
+            false,
+        ),
+        (
+            io::Error::new(io::ErrorKind::InvalidData, "corrupt message").into(),
+            ErrorKind::Transport,
+            true,
+            false,
+        ),
+        (
+            E::Tls("invalid dns name"),
+            ErrorKind::InvalidInput,
+            false,
+            false,
+        ),
+        (E::TlsRequired, ErrorKind::InvalidInput, false, false),
+        (E::BadUri("x".into()), ErrorKind::InvalidInput, false, false),
+        (
+            E::RequireHttpsOnly("x".into()),
+            ErrorKind::InvalidInput,
+            false,
+            false,
+        ),
+        (
+            E::LargeResponseHeader(2, 1),
+            ErrorKind::UnexpectedResponse,
+            true,
+            true,
+        ),
+        (
+            E::Other("a bespoke connector".into()),
+            ErrorKind::Transport,
+            true,
+            false,
+        ),
+    ] {
+        let text = error.to_string();
+        let error = no_answer("https://example.com/a", error, Duration::ZERO);
+        let sent = &error.0.sent;
+        assert_eq!(
+            (error.kind(), sent.in_doubt, sent.is_transient),
+            (kind, in_doubt, is_transient),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn the_documentation_of_each_kind_says_what_its_error_advises() {
+    use ErrorKind as K;
+    let source = include_str!("../../src/lib.rs").replace("\n    ///", "");
+    for kind in [
+        K::BadRequest,
+        K::Unauthorized,
+        K::Forbidden,
+        K::NotFound,
+        K::Conflict,
+        K::RateLimited,
+        K::Server,
+        K::UnexpectedResponse,
+        K::Timeout,
+        K::Transport,
+    ] {
+        let documented = format!("To do: {}.\n    {kind:?},", kind.advice());
+        assert!(source.contains(&documented), "{documented}");
+        assert!(Error::new(kind, "x").to_string().ends_with(kind.advice()));
+    }
+    for kind in [K::InvalidInput, K::Credentials] {
+        assert_eq!(Error::new(kind, "x").to_string(), "x");
     }
 }
 
 #[test]
 fn what_is_shown_cannot_steer_a_terminal() {
-    assert_eq!(printable("a \"b\" \\ é 한 😀"), "a \"b\" \\ é 한 😀");
+    assert_eq!(printable("a \"b\" 'c' é 한 😀"), "a \"b\" 'c' é 한 😀");
     assert_eq!(
-        printable("a\nb\r\t\u{1b}[31m\u{7f}\u{9b}"),
-        "a\\u{a}b\\u{d}\\u{9}\\u{1b}[31m\\u{7f}\\u{9b}"
+        printable("a\nb\r\t\u{1b}[31m\u{7f}\u{9b}\\"),
+        "a\\nb\\r\\t\\u{1b}[31m\\u{7f}\\u{9b}\\\\"
     );
-    assert_eq!(
-        printable("a\u{202e}b\u{2028}\u{feff}\u{200f}"),
-        "a\\u{202e}b\\u{2028}\\u{feff}\\u{200f}"
-    );
-    assert_eq!(
-        printable("\u{61c}\u{ad}\u{180e}\u{e0041}"),
-        "\\u{61c}\\u{ad}\\u{180e}\\u{e0041}"
-    );
+    let steering = [
+        "\u{ad}",
+        "\u{61c}",
+        "\u{180e}",
+        "\u{2028}",
+        "\u{2029}",
+        "\u{feff}",
+        "\u{e0041}",
+    ];
+    let marks = ('\u{200b}'..='\u{200f}')
+        .chain('\u{202a}'..='\u{202e}')
+        .chain('\u{2060}'..='\u{2069}');
+    for text in marks.map(String::from).chain(steering.map(String::from)) {
+        let code = u32::from(text.chars().next().unwrap());
+        assert_eq!(
+            printable(&format!("a{text}b")),
+            format!("a\\u{{{code:x}}}b")
+        );
+    }
     assert_eq!(printable(&"é".repeat(256)), "é".repeat(256));
     assert_eq!(printable(&"é".repeat(257)), format!("{}…", "é".repeat(256)));
 }
@@ -221,7 +340,8 @@ fn waits_are_spread_evenly_below_a_bound_that_doubles() {
         assert!(waits.iter().all(|wait| *wait < bound));
         for tenth in 0..10 {
             let range = bound * tenth / 10..bound * (tenth + 1) / 10;
-            let count = waits.iter().filter(|wait| range.contains(wait)).count();
+            let is_in = |range: &Range<Duration>, wait: &Duration| range.contains(wait);
+            let count = waits.iter().filter(|wait| is_in(&range, wait)).count();
             // 200 are to be expected: 80 fewer or more would be 6 standard deviations.
             assert!((120..280).contains(&count), "{count} of 2000 in {range:?}");
         }
@@ -229,14 +349,11 @@ fn waits_are_spread_evenly_below_a_bound_that_doubles() {
 }
 
 #[test]
-fn a_date_is_read_in_each_of_its_forms() {
+fn a_date_is_read_in_the_form_that_senders_use() {
     for (text, seconds) in [
         ("Sun, 06 Nov 1994 08:49:37 GMT", 784_111_777),
-        ("Sunday, 06-Nov-94 08:49:37 GMT", 784_111_777),
-        ("Sun Nov  6 08:49:37 1994", 784_111_777),
         ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
         ("Tue, 29 Feb 2000 12:00:00 GMT", 951_825_600),
-        ("Wed, 01-Mar-00 00:00:00 GMT", 951_868_800),
         ("Thu, 31 Dec 1998 23:59:60 GMT", 915_148_800),
         ("Fri, 31 Dec 9999 23:59:59 GMT", 253_402_300_799),
     ] {
@@ -246,25 +363,44 @@ fn a_date_is_read_in_each_of_its_forms() {
         "",
         "0",
         "yesterday",
-        "Wed, 31 Dec 1969 23:59:59 GMT",
-        "Sun, 06 Nov 1000 08:49:37 GMT",
-        "Sun, 06 Nov 10000 08:49:37 GMT",
+        "Sunday, 06-Nov-94 08:49:37 GMT",
+        "Sun Nov  6 08:49:37 1994",
         "Sun, 06 Nov 99999999999999999999 08:49:37 GMT",
         "Sun, 06 nov 1994 08:49:37 GMT",
         "Sun, 06 anF 1994 08:49:37 GMT",
         "Sun, 06 JanFeb 1994 08:49:37 GMT",
-        "Sun, 32 Nov 1994 08:49:37 GMT",
-        "Sun, 00 Nov 1994 08:49:37 GMT",
-        "Sun, 06 Nov 1994 24:00:00 GMT",
-        "Sun, 06 Nov 1994 08:60:37 GMT",
-        "Sun, 06 Nov 1994 08:49:61 GMT",
         "Sun, 06 Nov 1994 08:49 GMT",
         "Sun, 06 Nov 1994 08:49:37:00 GMT",
         "Sun, 06 Nov 1994 08:49:37 CET",
         "Sun, 06 Nov 1994 08:49:37",
         "Sun, 06 Nov 1994 08:49:37 GMT GMT",
+        "Sun, 06 Nov -1994 08:49:37 GMT",
     ] {
         assert_eq!(http_date_ms(text), None, "{text}");
+    }
+}
+
+#[test]
+fn no_wait_is_too_long_to_be_added_to_a_time() {
+    let longest = Duration::from_secs(u32::MAX.into());
+    for (text, expected) in [
+        ("0", Some(Duration::ZERO)),
+        ("120", Some(Duration::from_secs(120))),
+        ("4294967295", Some(longest)),
+        ("4294967296", Some(longest)),
+        ("99999999999999999999999", Some(longest)),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", Some(longest)),
+        (
+            "Thu, 01 Jan 1970 00:01:00 GMT",
+            Some(Duration::from_secs(60)),
+        ),
+        ("Wed, 31 Dec 1969 23:59:59 GMT", Some(Duration::ZERO)),
+        ("soon", None),
+        ("", None),
+        ("-1", None),
+        ("1.5", None),
+    ] {
+        assert_eq!(retry_after(text, Some(0)), expected, "{text}");
     }
 }
 
