@@ -5,18 +5,13 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, atomic::AtomicI64, atomic::Ordering};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 use std::{env, fs, thread};
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use hmac::digest::zeroize::Zeroize;
-use hmac::{Hmac, KeyInit, Mac};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use hmac::{Hmac, KeyInit, Mac, digest::zeroize::Zeroize};
 use sha2::Sha256;
-use ureq::Timeout;
-use ureq::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use ureq::http::{Response, Uri, Version};
 
 /// The HTTP client beneath this crate, so that a caller can build the [`ureq::Agent`] for
@@ -24,31 +19,11 @@ use ureq::http::{Response, Uri, Version};
 pub use ureq;
 
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
-/// For a whole call: two attempts that hang.
-const CALL_TIMEOUT: Duration = Duration::from_secs(60);
-/// For one request and its answer: several times what the service needs.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
-/// One lost connection and one restart of a server go unnoticed.
-const MAX_ATTEMPTS: u32 = 3;
-/// The bound of the first wait between attempts; it doubles with each further wait.
-const FIRST_WAIT_MS: u64 = 200;
-/// The bound of every wait, except one that the service asks for.
-const LONGEST_WAIT_MS: u64 = 5_000;
 /// From here on a clock counts as wrong: well inside the 5 minutes that the service allows, and
 /// more than a slow answer can make of a right one.
 const CLOCK_TOLERANCE_MS: i64 = 60_000;
-/// The shortest retransmission timeout of Linux (`TCP_RTO_MIN`).
-const RETRANSMISSION_TIMEOUT: Duration = Duration::from_millis(200);
 /// Bytes of an answer's body, or of a key file, that are read: more than either ever needs.
 const MAX_READ: usize = 64 * 1024;
-/// Characters of a name, or of what a server says, that an error shows.
-const MAX_SHOWN: usize = 256;
-/// Bytes of a key: a hundred times what the service hands out, and few enough for a header.
-const MAX_KEY: usize = 4096;
-/// Bytes of an image name: the limit of Docker's own clients.
-const MAX_IMAGE_NAME: usize = 255;
-/// Bytes of a registry, which is one label of a host name (RFC 1035, section 2.3.4).
-const MAX_REGISTRY: usize = 63;
 
 /// Deletes images from the registries of one region.
 ///
@@ -82,15 +57,14 @@ pub struct Client {
 
 impl Client {
     /// A client for `region`, with the defaults of [`ClientBuilder`].
-    #[must_use]
     pub fn new(region: Region, credentials: Credentials) -> Client {
         Client {
             credentials,
             api_url: region.api_url().into(),
             agent: default_agent(),
             lacks_tls: cfg!(not(any(feature = "rustls", feature = "native-tls"))),
-            timeout: CALL_TIMEOUT,
-            max_attempts: MAX_ATTEMPTS,
+            timeout: Duration::from_secs(60),
+            max_attempts: 3,
             clock_ahead_ms: Arc::default(),
         }
     }
@@ -108,10 +82,8 @@ impl Client {
         let Some(api_url) = variable("NCR_API_URL") else {
             return Ok(Client::new(Region::from_env()?, credentials));
         };
-        let any_region = Region::Korea; // its API URL is replaced
-        Client::builder(any_region, credentials)
-            .api_url(&api_url)
-            .build()
+        let builder = Client::builder(Region::Korea, credentials); // whose API URL is replaced
+        builder.api_url(&api_url).build()
     }
 
     /// A client for `region` with settings of its own.
@@ -168,9 +140,7 @@ impl Client {
     /// ```
     pub fn delete_image_if_exists(&self, registry: &str, image_name: &str) -> Result<bool, Error> {
         match self.delete_image(registry, image_name) {
-            Err(error) if error.kind() == ErrorKind::NotFound && !error.0.sent.in_doubt => {
-                Ok(false)
-            }
+            Err(error) if error.kind == ErrorKind::NotFound && !error.sent.in_doubt => Ok(false),
             outcome => outcome.map(|()| true),
         }
     }
@@ -405,11 +375,7 @@ impl Region {
 
     fn from_env() -> Result<Region, Error> {
         let site = variable("NCLOUD_SITE").unwrap_or("public".to_owned());
-        let codes = "set NCLOUD_REGION to KR, SGN or JPN (NCLOUD_SITE public, the default), KR or \
-                     KRS (gov) or FKR (fin)";
-        let Some(region) = variable("NCLOUD_REGION") else {
-            return Err(Error::invalid(format!("NCLOUD_REGION is not set: {codes}")));
-        };
+        let region = variable("NCLOUD_REGION").unwrap_or_default();
         match (site.as_str(), region.as_str()) {
             ("public", "KR") => Ok(Region::Korea),
             ("public", "SGN") => Ok(Region::Singapore),
@@ -417,10 +383,10 @@ impl Region {
             ("gov", "KR") => Ok(Region::GovKorea),
             ("gov", "KRS") => Ok(Region::GovKoreaSouth),
             ("fin", "FKR") => Ok(Region::FinKorea),
-            _ => {
-                let text = format!("the site {site:?} has no region {region:?}: {codes}");
-                Err(Error::invalid(text))
-            }
+            _ => Err(Error::invalid(format!(
+                "NCLOUD_REGION {region:?} is no region of NCLOUD_SITE {site:?}: set it to KR, SGN \
+                 or JPN (public, the default), KR or KRS (gov) or FKR (fin)"
+            ))),
         }
     }
 }
@@ -453,21 +419,10 @@ impl Credentials {
     /// [`ErrorKind::Credentials`] if a key is empty, is longer than 4096 bytes, begins or ends with
     /// a blank or a line break, or contains a control character, or if the access key is not ASCII.
     pub fn new(access_key: &str, secret_key: &str) -> Result<Credentials, Error> {
-        for (name, key) in [("access key", access_key), ("secret key", secret_key)] {
-            // No stricter than a header needs: what a valid key looks like is for the service to say.
-            let is_text =
-                !key.contains(|c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER);
-            if !is_text || key.is_empty() || key != key.trim() || key.len() > MAX_KEY {
-                let text =
-                    format!("the {name} is empty, too long or not plain text: copy it again");
-                return Err(Error::credentials(text));
-            }
-        }
-        if !access_key.is_ascii() {
-            return Err(Error::credentials(
-                "the access key is not ASCII: copy it again",
-            ));
-        }
+        // No stricter than needed: what a valid key looks like is for the service to say.
+        check_key("access key", access_key, |c| matches!(c, ' '..='~'))?;
+        let is_text = |c: char| !c.is_control() && c != char::REPLACEMENT_CHARACTER;
+        check_key("secret key", secret_key, is_text)?;
         let hmac = Hmac::new_from_slice(secret_key.as_bytes())
             .map_err(|_| Error::credentials("the secret key has a length that HMAC cannot use"))?;
         Ok(Credentials {
@@ -485,8 +440,16 @@ impl Credentials {
     /// [`ErrorKind::Credentials`] if a key is missing, empty, not Unicode, or refused by
     /// [`new`](Credentials::new).
     pub fn from_env() -> Result<Credentials, Error> {
-        let access_key = key_from_env(ACCESS_KEY_VARIABLES)?;
-        let secret_key = key_from_env(SECRET_KEY_VARIABLES)?;
+        let first = |names: [&str; 2]| {
+            let values = names.into_iter().filter_map(variable);
+            values.into_iter().find(|value| !value.is_empty())
+        };
+        let missing = |name| {
+            let text = format!("no {name} key in the environment: {SET_BOTH_KEYS}");
+            Error::credentials(text)
+        };
+        let access_key = first(ACCESS_KEY_VARIABLES).ok_or_else(|| missing("access"))?;
+        let secret_key = first(SECRET_KEY_VARIABLES).ok_or_else(|| missing("secret"))?;
         Credentials::new(&access_key, &secret_key)
     }
 
@@ -560,7 +523,6 @@ impl Credentials {
     /// assert_eq!(signature, "1KVlsSjcZrfMiLO8k3Q6Kfddln/DpMAJ2ZE+9I2PWbk=");
     /// # Ok::<(), ncloud_container_registry::Error>(())
     /// ```
-    #[must_use]
     pub fn sign(&self, method: &str, request_target: &str, timestamp_ms: u64) -> String {
         let access_key = &self.access_key;
         let message = format!("{method} {request_target}\n{timestamp_ms}\n{access_key}");
@@ -578,16 +540,13 @@ impl Debug for Credentials {
     }
 }
 
-/// The value of the first variable that is not empty.
-fn key_from_env(names: [&str; 2]) -> Result<String, Error> {
-    let values = names.into_iter().filter_map(variable);
-    values
-        .into_iter()
-        .find(|value| !value.is_empty())
-        .ok_or_else(|| {
-            let names = names.join(" or ");
-            Error::credentials(format!("{names} is missing or empty: {SET_BOTH_KEYS}"))
-        })
+fn check_key(name: &str, key: &str, is_usable: impl Fn(char) -> bool) -> Result<(), Error> {
+    let is_plain = key == key.trim() && key.chars().all(is_usable);
+    if is_plain && !key.is_empty() && key.len() <= 4096 {
+        return Ok(());
+    }
+    let text = format!("the {name} is empty, too long or not plain text: copy it again");
+    Err(Error::credentials(text))
 }
 
 /// The content is read at once, since a buffer that grows leaves copies of a secret behind.
@@ -595,9 +554,7 @@ fn read_key_file(path: &Path) -> io::Result<Vec<u8>> {
     let metadata = path.metadata()?;
     // Opening a pipe would wait until somebody writes to it.
     if !metadata.is_file() || metadata.len() > MAX_READ as u64 {
-        return Err(io::Error::other(
-            "it is not a regular file of at most 64 KiB: name another",
-        ));
+        return Err(io::Error::other("it is no regular file of at most 64 KiB"));
     }
     fs::read(path)
 }
@@ -615,9 +572,8 @@ fn key_in<'a>(text: &'a str, name: &str) -> Result<&'a str, Error> {
     let mut section = "DEFAULT";
     let values = text.lines().filter_map(|line| {
         if let Some(header) = line.trim_ascii().strip_prefix('[') {
-            section = header
-                .split_once(']')
-                .map_or("", |(section, _)| section.trim_ascii());
+            let (name, _) = header.split_once(']').unwrap_or_default();
+            section = name.trim_ascii();
         }
         let (key, value) = line.split_once('=')?;
         (key.trim_ascii() == name).then_some((section, value.trim_ascii()))
@@ -627,11 +583,10 @@ fn key_in<'a>(text: &'a str, name: &str) -> Result<&'a str, Error> {
     let why = match (&*values, &*elsewhere) {
         ([(_, value)], _) if !value.is_empty() => return Ok(value),
         ([_, _, ..], _) => "is given twice in the default section: keep one of them".to_owned(),
-        (_, [(section, _), ..]) => format!(
-            "under [{}] is not used: move it under [DEFAULT]",
-            printable(section)
-        ),
-        _ => "is missing or empty: add it under [DEFAULT]".to_owned(),
+        (_, [(section, _), ..]) => {
+            format!("of section {section:?} is not used: move it to [DEFAULT]")
+        }
+        _ => "is missing or empty: add it to [DEFAULT]".to_owned(),
     };
     Err(Error::credentials(format!("{name} {why}")))
 }
@@ -646,13 +601,12 @@ fn key_in<'a>(text: &'a str, name: &str) -> Result<&'a str, Error> {
 /// ```
 /// assert_eq!(ncloud_container_registry::percent_encode("hello/world 1"), "hello%2Fworld%201");
 /// ```
-#[must_use]
 pub fn percent_encode(segment: &str) -> String {
-    let mut encoded = String::with_capacity(segment.len() + 16);
-    for piece in segment.split_inclusive(|character| !is_unreserved(character)) {
-        let kept = piece.trim_end_matches(|character| !is_unreserved(character));
-        encoded.push_str(kept);
-        for byte in piece.bytes().skip(kept.len()) {
+    let mut encoded = String::with_capacity(3 * segment.len());
+    for byte in segment.bytes() {
+        if is_unreserved(byte.into()) {
+            encoded.push(byte.into());
+        } else {
             encoded.extend(['%', hex_digit(byte >> 4), hex_digit(byte & 0x0F)]);
         }
     }
@@ -672,14 +626,11 @@ fn hex_digit(value: u8) -> char {
 /// It contains no secret key and no signature. What a server said is cut and escaped, so that it is
 /// safe to show on a terminal.
 #[derive(Debug)]
-pub struct Error(Box<Failure>);
-
-#[derive(Debug)]
-struct Failure {
+pub struct Error {
     kind: ErrorKind,
     text: String,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
-    sent: Sent,
+    sent: Box<Sent>,
 }
 
 /// What is known once something was sent.
@@ -766,55 +717,55 @@ impl ErrorKind {
 impl Error {
     /// What went wrong, as far as a program needs to tell.
     pub fn kind(&self) -> ErrorKind {
-        self.0.kind
+        self.kind
     }
 
     /// The HTTP status of the last answer, if there was one.
     pub fn status(&self) -> Option<u16> {
-        self.0.sent.status
+        self.sent.status
     }
 
     /// The gateway's or the service's own code for the error, from the body of the answer.
     pub fn code(&self) -> Option<&str> {
-        self.0.sent.code.as_deref()
+        self.sent.code.as_deref()
     }
 
     /// The gateway's or the service's own words, from the body of the answer: cut after 256
     /// characters, with those escaped that could steer a terminal.
     pub fn message(&self) -> Option<&str> {
-        self.0.sent.message.as_deref()
+        self.sent.message.as_deref()
     }
 
     /// The gateway's name for the request, from the header `x-ncp-trace-id`: what the vendor's
     /// support will ask for.
     pub fn trace_id(&self) -> Option<&str> {
-        self.0.sent.trace_id.as_deref()
+        self.sent.trace_id.as_deref()
     }
 
     /// How long the service asked to wait before the next request (RFC 9110, section 10.2.3), at
     /// most `u32::MAX` seconds.
     pub fn retry_after(&self) -> Option<Duration> {
-        self.0.sent.retry_after
+        self.sent.retry_after
     }
 
     /// How many requests were sent, or tried to be sent.
     pub fn attempts(&self) -> u32 {
-        self.0.sent.attempts
+        self.sent.attempts
     }
 
     /// Whether the image may have been deleted anyway: a request may have reached the service, and
     /// no answer told how it ended. Check whether the image still exists, or call again.
     pub fn may_have_taken_effect(&self) -> bool {
-        self.0.sent.in_doubt
+        self.sent.in_doubt
     }
 
     fn new(kind: ErrorKind, text: impl Into<String>) -> Error {
-        Error(Box::new(Failure {
+        Error {
             kind,
             text: text.into(),
             source: None,
-            sent: Sent::default(),
-        }))
+            sent: Box::default(),
+        }
     }
 
     fn invalid(text: impl Into<String>) -> Error {
@@ -826,44 +777,42 @@ impl Error {
     }
 
     fn accepts_signature(&self) -> bool {
-        self.0.sent.proves_absence || matches!(self.status(), Some(403 | 409))
+        self.sent.proves_absence || matches!(self.status(), Some(403 | 409))
     }
 
     fn context(mut self, context: &str) -> Error {
-        self.0.text = format!("{context}: {}", self.0.text);
+        self.text = format!("{context}: {}", self.text);
         self
     }
 
     fn caused_by(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Error {
-        self.0.source = Some(Box::new(source));
+        self.source = Some(Box::new(source));
         self
     }
 }
 
 impl Display for Error {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let sent = &self.0.sent;
-        f.write_str(&self.0.text)?;
-        let advice = Some(self.kind().advice()).filter(|advice| !advice.is_empty());
-        for (before, detail, after) in [
-            (", \"", self.message(), "\""),
-            (", code ", self.code(), ""),
-            (", trace id ", self.trace_id(), ""),
-            (": ", advice, ""),
-        ] {
-            if let Some(detail) = detail {
-                write!(f, "{before}{detail}{after}")?;
-            }
+        f.write_str(&self.text)?;
+        let message = self.message().map(|message| format!(", \"{message}\""));
+        let code = self.code().map(|code| format!(", code {code}"));
+        let trace_id = self.trace_id().map(|id| format!(", trace id {id}"));
+        for said in [message, code, trace_id].into_iter().flatten() {
+            f.write_str(&said)?;
         }
-        let ahead_s = sent.clock_skew_ms / 1000;
-        if ahead_s.abs() >= CLOCK_TOLERANCE_MS / 1000 {
+        match self.kind().advice() {
+            "" => {}
+            advice => write!(f, ": {advice}")?,
+        }
+        let ahead_s = self.sent.clock_skew_ms / 1000;
+        if self.kind() == ErrorKind::Unauthorized && ahead_s.abs() >= CLOCK_TOLERANCE_MS / 1000 {
             let side = if ahead_s > 0 { "behind" } else { "ahead of" };
             write!(f, ", which is {} s {side} the service's", ahead_s.abs())?;
         }
-        if sent.attempts > 1 {
-            write!(f, "; tried {} times", sent.attempts)?;
+        if self.attempts() > 1 {
+            write!(f, "; tried {} times", self.attempts())?;
         }
-        if sent.in_doubt {
+        if self.may_have_taken_effect() {
             f.write_str("; the image may have been deleted anyway: check whether it still exists")?;
         }
         Ok(())
@@ -872,19 +821,20 @@ impl Display for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source.as_deref().map(|source| source as _)
+        self.source.as_deref().map(|source| source as _)
     }
 }
 
 // What is refused, before anything is sent.
 
-/// Allows only names that can exist, by the Docker Registry v2 specification and for a label of a
-/// host name. Any other could be read as another resource on the way, such as the whole registry.
+/// Allows only names that can exist: for a registry, one label of a host name (RFC 1035, section
+/// 2.3.4), and for an image what the Docker Registry v2 specification allows, which its clients limit
+/// to 255 bytes. Any other could be read as another resource on the way, such as the whole registry.
 fn check_names(registry: &str, image_name: &str) -> Result<(), Error> {
     let mut components = image_name.split('/');
-    let (what, name) = if registry.len() > MAX_REGISTRY || !is_name(registry, "-") {
+    let (what, name) = if registry.len() > 63 || !is_name(registry, "-") {
         ("registry", registry)
-    } else if image_name.len() > MAX_IMAGE_NAME || !components.all(|part| is_name(part, "._-")) {
+    } else if image_name.len() > 255 || !components.all(|part| is_name(part, "._-")) {
         ("image name", image_name)
     } else {
         return Ok(());
@@ -894,17 +844,15 @@ fn check_names(registry: &str, image_name: &str) -> Result<(), Error> {
     } else if what == "registry" && name.contains(['.', '/', ':', '@']) {
         "must be the name alone: drop the host and the image"
     } else if name.contains('@') {
-        "contains a digest, but the whole image would be deleted: drop the digest if you want that"
+        "contains a digest, but all of the image would be deleted: drop it if you want that"
     } else if name.contains(':') {
-        "contains a tag, but the image would be deleted with all of its tags: drop the tag if you \
-         want that"
+        "contains a tag, but all tags would be deleted: drop the tag if you want that"
     } else if name.contains(char::is_uppercase) {
         "contains an upper-case letter: use lower case"
     } else if what == "registry" {
-        "must be 1 to 63 lower-case letters, digits and -, a letter or a digit at both ends"
+        "must be 1 to 63 of a-z 0-9 - with a letter or digit at both ends"
     } else {
-        "must be 1 to 255 lower-case letters, digits, . _ and -, in components joined by a single \
-         /, a letter or a digit at both ends of each"
+        "must be 1 to 255 of a-z 0-9 . _ - in parts joined by /, with a letter or digit at the ends"
     };
     let name = printable(name);
     Err(Error::invalid(format!("the {what} \"{name}\" {why}")))
@@ -961,8 +909,9 @@ impl Client {
     /// Sends requests until one is answered for good, or no time or no attempt is left.
     fn send(&self, url: &str) -> Result<(), Error> {
         if self.lacks_tls && url.starts_with("https:") {
-            let text = "this build has no TLS: enable the feature rustls or native-tls";
-            return Err(Error::invalid(text));
+            return Err(Error::invalid(
+                "built without TLS: enable the feature rustls or native-tls",
+            ));
         }
         let started = Instant::now();
         let time_left = || self.timeout.saturating_sub(started.elapsed());
@@ -980,14 +929,14 @@ impl Client {
             let Err(mut error) = outcome else {
                 return Ok(());
             };
-            let sent = &mut error.0.sent;
+            let sent = &mut *error.sent;
             if in_doubt && sent.proves_absence {
                 return Ok(()); // an earlier attempt deleted it
             }
             in_doubt |= sent.in_doubt;
             (sent.in_doubt, sent.attempts) = (in_doubt, attempts);
             let mut wait = backoff(attempts).max(sent.retry_after.unwrap_or_default());
-            if error.0.kind == ErrorKind::Unauthorized {
+            if error.kind == ErrorKind::Unauthorized {
                 sent.is_transient =
                     sent.clock_skew_ms.abs() > CLOCK_TOLERANCE_MS && !clock_corrected;
                 clock_ahead_ms += sent.clock_skew_ms;
@@ -1006,7 +955,8 @@ impl Client {
     fn sign(&self, url: &str, clock_ahead_ms: i64) -> SignedRequest {
         let timestamp_ms = now_ms() + clock_ahead_ms;
         let timestamp = u64::try_from(timestamp_ms).unwrap_or_default();
-        let (_, request_target) = split_before_path(url);
+        let path_start = url.match_indices('/').nth(2).map_or(0, |(i, _)| i);
+        let request_target = url.get(path_start..).unwrap_or_default();
         let access_key = self.credentials.access_key().to_owned();
         let signature = self.credentials.sign("DELETE", request_target, timestamp);
         SignedRequest {
@@ -1025,7 +975,7 @@ impl Client {
     fn attempt(&self, signed: &SignedRequest, time_left: Duration) -> Result<(), Error> {
         let own = self.agent.config().timeouts();
         let shorter = |own: Option<Duration>, limit| own.map_or(limit, |own| own.min(limit));
-        let timeout = shorter(own.global, ATTEMPT_TIMEOUT).min(time_left);
+        let timeout = shorter(own.global, Duration::from_secs(30)).min(time_left);
         // What comes before the request ends before the attempt does, even behind a proxy, which
         // is looked up, connected to and waited for. So a timeout there tells that nothing was sent.
         let share = timeout / 4;
@@ -1048,7 +998,7 @@ impl Client {
         let started = Instant::now();
         let mut response = request
             .call()
-            .map_err(|error| no_answer(&signed.url, error, started.elapsed()))?;
+            .map_err(|error| no_answer(&self.api_url, error, started.elapsed()))?;
         let mut body = Vec::new();
         let reader = response.body_mut().as_reader();
         let read = reader.take(MAX_READ as u64 + 1).read_to_end(&mut body);
@@ -1056,16 +1006,10 @@ impl Client {
     }
 }
 
-/// A URL's origin and its request target.
-fn split_before_path(url: &str) -> (&str, &str) {
-    let path_start = url.match_indices('/').nth(2).map_or(url.len(), |(i, _)| i);
-    url.split_at_checked(path_start).unwrap_or((url, ""))
-}
-
 /// How long to wait after the given number of attempts: any time up to a bound that doubles, so
 /// that clients which failed together do not come back together ("full jitter").
 fn backoff(attempts: u32) -> Duration {
-    let bound_ms = (FIRST_WAIT_MS << attempts.saturating_sub(1).min(16)).min(LONGEST_WAIT_MS);
+    let bound_ms = (200_u64 << attempts.saturating_sub(1).min(16)).min(5_000);
     // Each RandomState hashes with keys of its own, which start from the system's random numbers.
     let random = RandomState::new().hash_one(attempts);
     Duration::from_micros(random % (bound_ms * 1000))
@@ -1080,17 +1024,14 @@ fn now_ms() -> i64 {
 // How an answer is sorted, or what there is instead of one.
 
 /// Sorts what ureq reports instead of an answer, the given time after the attempt's start.
-fn no_answer(url: &str, error: ureq::Error, elapsed: Duration) -> Error {
-    use ureq::Error as E;
+fn no_answer(api_url: &str, error: ureq::Error, elapsed: Duration) -> Error {
+    use ureq::{Error as E, Timeout as T};
     use {ErrorKind as K, io::ErrorKind::InvalidData};
-    let cause = match &error {
-        E::Io(error) => error.to_string(), // without the word that ureq puts before it
-        error => error.to_string(),
-    };
+    let cause = printable(error.to_string().trim_start_matches("io: "));
     let is_certificate = cause.starts_with("invalid peer certificate");
     // The kind, whether the request may have been sent, and whether to try again.
     let (kind, sent, again) = match &error {
-        E::Timeout(Timeout::Resolve | Timeout::Connect) => (K::Timeout, false, true),
+        E::Timeout(T::Resolve | T::Connect) => (K::Timeout, false, true),
         E::Timeout(_) => (K::Timeout, true, true),
         E::HostNotFound | E::ConnectProxyFailed(_) => (K::Transport, false, true),
         E::Io(error) if is_from_connecting(error, elapsed) => (K::Transport, false, true),
@@ -1100,13 +1041,11 @@ fn no_answer(url: &str, error: ureq::Error, elapsed: Duration) -> Error {
         #[cfg(feature = "native-tls")]
         E::NativeTls(_) => (K::Transport, false, cause.contains("unexpected EOF")),
         E::Protocol(_) | E::LargeResponseHeader(..) => (K::UnexpectedResponse, true, true),
-        E::Http(_) | E::BadUri(_) | E::RequireHttpsOnly(_) => (K::InvalidInput, false, false),
-        E::Tls(_) | E::TlsRequired => (K::InvalidInput, false, false),
+        E::RequireHttpsOnly(_) | E::Tls(_) | E::TlsRequired => (K::InvalidInput, false, false),
         _ => (K::Transport, true, false),
     };
-    let ((origin, _), cause) = (split_before_path(url), printable(&cause));
-    let mut failure = Error::new(kind, format!("no answer from {origin} ({cause})"));
-    (failure.0.sent.in_doubt, failure.0.sent.is_transient) = (sent, again);
+    let mut failure = Error::new(kind, format!("no answer from {api_url} ({cause})"));
+    (failure.sent.in_doubt, failure.sent.is_transient) = (sent, again);
     failure.caused_by(error)
 }
 
@@ -1114,20 +1053,15 @@ fn no_answer(url: &str, error: ureq::Error, elapsed: Duration) -> Error {
 /// reports the same kinds on Linux, but not before it has retransmitted (tcp(7), `tcp_retries2`).
 fn is_from_connecting(error: &io::Error, elapsed: Duration) -> bool {
     use io::ErrorKind as K;
-    // The standard library gives failed look-ups a kind that cannot be named. The codes are those
-    // of Windows, WSAHOST_NOT_FOUND and on.
-    let is_lookup = matches!(error.raw_os_error(), Some(11001..=11004))
-        || error.to_string().starts_with("failed to lookup address");
-    let is_refusal = matches!(
-        error.kind(),
-        K::ConnectionRefused
-            | K::HostUnreachable
-            | K::NetworkUnreachable
-            | K::NetworkDown
-            | K::AddrNotAvailable
-            | K::PermissionDenied
-    );
-    is_lookup || (is_refusal && elapsed < RETRANSMISSION_TIMEOUT)
+    let is_lookup = error.to_string().starts_with("failed to lookup address");
+    match error.kind() {
+        K::ConnectionRefused | K::HostUnreachable | K::NetworkUnreachable | K::PermissionDenied => {
+            elapsed < Duration::from_millis(200)
+        }
+        // The standard library gives a failed look-up a kind that cannot be named. The codes are
+        // those of Windows, from WSAHOST_NOT_FOUND on.
+        _ => is_lookup || matches!(error.raw_os_error(), Some(11001..=11004)),
+    }
 }
 
 fn sort_answer(
@@ -1137,34 +1071,29 @@ fn sort_answer(
     signed: &SignedRequest,
 ) -> Result<(), Error> {
     let (status, headers) = (response.status(), response.headers());
-    let coding = headers.get(TRANSFER_ENCODING);
-    let says_empty = coding.is_none() && headers.get(CONTENT_LENGTH).is_some_and(|l| l == "0");
+    let coding = headers.get("Transfer-Encoding");
+    let says_empty = coding.is_none() && headers.get("Content-Length").is_some_and(|l| l == "0");
     if status == 204 || (matches!(status.as_u16(), 200 | 201) && says_empty) {
         return Ok(());
     }
     let body = String::from_utf8_lossy(body);
     let header = |name| headers.get(name)?.to_str().ok();
-    let said = |text: &str| Some(signed.redact(text)).filter(|text| !text.is_empty());
+    let said = |text: &str| Some(redact(text, signed)).filter(|text| !text.is_empty());
     let member = |name| json_member(&body, name).and_then(|value| said(&value));
     let code = member("errorCode").or_else(|| member("returnCode"));
 
     // What has no framing, the end of its connection may have cut (RFC 9112, section 8).
     let is_whole = read.as_ref().is_ok_and(|length| *length <= MAX_READ);
-    let is_chunked =
-        coding.is_some_and(|c| c == "chunked") && response.version() == Version::HTTP_11;
-    let is_empty = body.is_empty() && (says_empty || is_chunked);
+    let chunked = coding.is_some_and(|c| c == "chunked") && response.version() == Version::HTTP_11;
+    let is_empty = is_whole && body.is_empty() && (says_empty || chunked);
     // With code 300 the gateway says that it does not know the URL.
-    let is_json = is_json_object(&body) && code.as_deref() != Some("300");
-    let kind = match status.as_u16() {
-        404 if !is_whole || !(is_empty || is_json) => ErrorKind::UnexpectedResponse,
-        status => kind_of(status),
-    };
+    let is_json = is_whole && is_json_object(&body) && code.as_deref() != Some("300");
+    let kind = kind_of(status.as_u16(), is_empty || is_json);
     let proves_absence = kind == ErrorKind::NotFound && is_json;
     let date_ms = header("Date").and_then(http_date_ms);
-    let refused_at_ms = date_ms.filter(|_| status == 401);
     let was_cut = status.is_success() && read.is_err();
     let mut error = Error::new(kind, format!("the answer was {status}"));
-    error.0.sent = Sent {
+    *error.sent = Sent {
         status: Some(status.as_u16()),
         code,
         message: member("message").or_else(|| member("returnMessage")),
@@ -1173,18 +1102,19 @@ fn sort_answer(
         in_doubt: !status.is_client_error() || status == 408,
         is_transient: was_cut || matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504),
         proves_absence,
-        clock_skew_ms: refused_at_ms.map_or(0, |date_ms| date_ms - signed.timestamp_ms),
+        clock_skew_ms: date_ms.map_or(0, |date_ms| date_ms - signed.timestamp_ms),
         ..Sent::default()
     };
     Err(error)
 }
 
 /// A status without a meaning of its own counts as the first of its class (RFC 9110, section 15).
-fn kind_of(status: u16) -> ErrorKind {
+fn kind_of(status: u16, may_be_of_the_service: bool) -> ErrorKind {
     match status {
         401 => ErrorKind::Unauthorized,
         403 => ErrorKind::Forbidden,
-        404 => ErrorKind::NotFound,
+        404 if may_be_of_the_service => ErrorKind::NotFound,
+        404 => ErrorKind::UnexpectedResponse,
         408 => ErrorKind::Timeout,
         409 => ErrorKind::Conflict,
         429 => ErrorKind::RateLimited,
@@ -1230,15 +1160,13 @@ const MONTHS: [&str; 12] = [
 
 /// Whether `text` is one whole JSON object. If its end was cut off, fewer braces close than open.
 fn is_json_object(text: &str) -> bool {
-    let plain = text.replace(r"\\", "").replace(r#"\""#, "");
-    let outside_strings: String = plain.split('"').step_by(2).collect();
+    let unescaped = text.replace(r"\\", "").replace(r#"\""#, "");
+    let outside_strings: String = unescaped.split('"').step_by(2).collect();
     let count = |brace| outside_strings.matches(brace).count();
-    let inside = text
-        .trim_ascii()
-        .strip_prefix('{')
-        .and_then(|text| text.strip_suffix('}'));
-    let inside = inside.map(str::trim_ascii_start);
-    inside.is_some_and(|text| text.is_empty() || text.starts_with('"')) && count('{') == count('}')
+    let text = text.trim_ascii();
+    let inside = text.strip_prefix('{').map(str::trim_ascii_start);
+    let is_object = inside.is_some_and(|inside| inside.starts_with(['"', '}']));
+    is_object && text.ends_with('}') && count('{') == count('}')
 }
 
 /// The string or number of the first member `name` of a JSON text (RFC 8259). In a string every
@@ -1259,43 +1187,38 @@ fn json_member(json: &str, name: &str) -> Option<String> {
 fn json_string(text: &str) -> String {
     let mut units = Vec::new(); // UTF-16, as in the escapes of characters beyond U+FFFF
     let mut characters = text.chars();
-    while let Some(character) = characters.next().filter(|character| *character != '"') {
-        let escape = if character == '\\' {
-            characters.next()
-        } else {
-            None
-        };
-        let character = match escape {
-            Some('u') => {
-                let digits: String = characters.by_ref().take(4).collect();
-                units.extend(u16::from_str_radix(&digits, 16));
-                continue;
-            }
-            Some('b') => '\u{8}',
-            Some('f') => '\u{c}',
-            Some('n') => '\n',
-            Some('r') => '\r',
-            Some('t') => '\t',
-            other => other.unwrap_or(character),
-        };
+    while let Some(mut character) = characters.next().filter(|character| *character != '"') {
+        if character == '\\' {
+            character = match characters.next() {
+                Some('u') => {
+                    let digits: String = characters.by_ref().take(4).collect();
+                    units.extend(u16::from_str_radix(&digits, 16));
+                    continue;
+                }
+                Some('b') => '\u{8}',
+                Some('f') => '\u{c}',
+                Some('n') => '\n',
+                Some('r') => '\r',
+                Some('t') => '\t',
+                escaped => escaped.unwrap_or(character),
+            };
+        }
         units.extend_from_slice(character.encode_utf16(&mut [0; 2]));
     }
     String::from_utf16_lossy(&units)
 }
 
-impl SignedRequest {
-    /// What a server says, fit to be shown, and without what identified the request.
-    fn redact(&self, text: &str) -> String {
-        let [.., (_, access_key), (_, signature)] = &self.headers;
-        let text = text.replace(signature.trim_end_matches('='), "[signature]");
-        printable(&text.replace(access_key, "[access key]"))
-    }
+/// What a server says, fit to be shown, and without what identified the request.
+fn redact(text: &str, signed: &SignedRequest) -> String {
+    let [.., (_, access_key), (_, signature)] = &signed.headers;
+    let text = text.replace(signature.trim_end_matches('='), "[signature]");
+    printable(&text.replace(access_key, "[access key]"))
 }
 
-/// `text` on one line of a terminal: at most [`MAX_SHOWN`] characters, and those escaped that could
+/// `text` on one line of a terminal: at most 256 characters, and those escaped that could
 /// break the line, steer the terminal, or change the order in which text is read.
 fn printable(text: &str) -> String {
-    let shown: String = text.chars().take(MAX_SHOWN).collect();
+    let shown: String = text.chars().take(256).collect();
     let end = if shown.len() < text.len() { "…" } else { "" };
     let escaped = shown.escape_debug().to_string() + end;
     escaped.replace(r"\'", "'").replace(r#"\""#, "\"")

@@ -460,7 +460,6 @@ fn no_connection_is_a_transport_error_with_its_cause() {
     // All of 127.0.0.0/8 is loopback, and nothing listens at this address.
     let origin = gateway.url().replace("127.0.0.1", "127.0.0.77");
     let client = builder_at(&origin).max_attempts(1).build().unwrap();
-    let origin = origin.replace(crate::gateway::PREFIX, "");
     let error = client.delete_image("r", "i").unwrap_err();
     assert_eq!((error.kind(), error.status()), (ErrorKind::Transport, None));
     assert!(!error.may_have_taken_effect());

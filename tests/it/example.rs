@@ -152,17 +152,11 @@ fn wrong_usage_keys_or_region_are_status_2() {
     ];
     let mars = [keys[0], keys[1], ("NCLOUD_REGION", "MARS")];
     for (environment, start) in [
-        (
-            &[][..],
-            "NCLOUD_ACCESS_KEY_ID or NCLOUD_ACCESS_KEY is missing or empty: ",
-        ),
-        (
-            &keys[..1],
-            "NCLOUD_SECRET_ACCESS_KEY or NCLOUD_SECRET_KEY is missing or empty: ",
-        ),
+        (&[][..], "no access key in the environment: set "),
+        (&keys[..1], "no secret key in the environment: set "),
         (
             &mars,
-            "the site \"public\" has no region \"MARS\": set NCLOUD_REGION to ",
+            "NCLOUD_REGION \"MARS\" is no region of NCLOUD_SITE \"public\": set it to ",
         ),
     ] {
         let (status, out, err) = run(environment, &["--dry-run", "r", "a"]);

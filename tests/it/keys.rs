@@ -108,7 +108,7 @@ fn keys_that_cannot_be_right_are_refused() {
     }
     assert_eq!(
         describe(Credentials::new("키", SECRET_KEY)),
-        "the access key is not ASCII: copy it again"
+        unusable("access key")
     );
     Credentials::new(&"k".repeat(4096), &"k".repeat(4096)).unwrap();
     // Anything else is the service's to judge.
@@ -192,9 +192,11 @@ fn keys_that_nobody_pointed_at_are_not_used() {
     let pair = |of: &str| format!("{access} = {of}\n{secret} = {of}\n");
     let prod = format!("[prod]\n{}", pair("P"));
     let missing =
-        |name| format!("the key file PATH: {name} is missing or empty: add it under [DEFAULT]");
+        |name| format!("the key file PATH: {name} is missing or empty: add it to [DEFAULT]");
     let under = |section, name| {
-        format!("the key file PATH: {name} under [{section}] is not used: move it under [DEFAULT]")
+        format!(
+            "the key file PATH: {name} of section \"{section}\" is not used: move it to [DEFAULT]"
+        )
     };
     let twice = |name| {
         format!("the key file PATH: {name} is given twice in the default section: keep one of them")
@@ -263,7 +265,7 @@ fn a_file_that_cannot_be_used_says_why() {
     assert!(from_text(fill(64 * 1024)).starts_with(ACCESS_KEY));
     assert_eq!(
         from_text(fill(64 * 1024 + 1)),
-        "the key file PATH: it is not a regular file of at most 64 KiB: name another"
+        "the key file PATH: it is no regular file of at most 64 KiB"
     );
 
     let missing = std::env::temp_dir()
@@ -282,7 +284,7 @@ fn a_file_that_cannot_be_used_says_why() {
     assert!(
         folder
             .to_string()
-            .contains("it is not a regular file of at most 64 KiB"),
+            .contains("it is no regular file of at most 64 KiB"),
         "{folder}"
     );
 }
@@ -301,7 +303,7 @@ fn a_pipe_or_a_device_is_no_file_of_keys() {
     for path in [&*pipe, "/dev/zero".as_ref()] {
         let error = Credentials::from_file(path).unwrap_err();
         assert!(
-            error.to_string().contains("it is not a regular file"),
+            error.to_string().contains("it is no regular file"),
             "{error}"
         );
     }
@@ -337,9 +339,9 @@ fn the_environment_is_read_by_every_name() {
     ];
     assert_eq!(from_env(&emptied), OURS);
 
-    let no_access = "NCLOUD_ACCESS_KEY_ID or NCLOUD_ACCESS_KEY is missing or empty: \
+    let no_access = "no access key in the environment: \
                      set NCLOUD_ACCESS_KEY_ID and NCLOUD_SECRET_ACCESS_KEY";
-    let no_secret = "NCLOUD_SECRET_ACCESS_KEY or NCLOUD_SECRET_KEY is missing or empty: \
+    let no_secret = "no secret key in the environment: \
                      set NCLOUD_ACCESS_KEY_ID and NCLOUD_SECRET_ACCESS_KEY";
     for (environment, expected) in [
         (&[][..], no_access),
@@ -434,7 +436,7 @@ fn the_environment_comes_before_the_file() {
         for value in ["", "x"] {
             let outcome = load(&[(name, value)]);
             assert!(
-                outcome.contains(" is missing or empty: set "),
+                outcome.contains(" key in the environment: set "),
                 "{name}={value}: {outcome}"
             );
         }
@@ -443,7 +445,7 @@ fn the_environment_comes_before_the_file() {
         ("NCLOUD_ACCESS_KEY_ID", ""),
         ("NCLOUD_SECRET_ACCESS_KEY", ""),
     ];
-    assert!(load(&emptied).starts_with("NCLOUD_ACCESS_KEY_ID or NCLOUD_ACCESS_KEY is missing"));
+    assert!(load(&emptied).starts_with("no access key in the environment: set "));
     std::fs::remove_dir_all(&home).unwrap();
 
     let homeless = child(
@@ -451,7 +453,7 @@ fn the_environment_comes_before_the_file() {
         &[(variable, "")],
     );
     assert!(
-        homeless.contains(" is missing or empty: set NCLOUD_ACCESS_KEY_ID"),
+        homeless.starts_with("no access key in the environment: set NCLOUD_ACCESS_KEY_ID"),
         "{homeless}"
     );
 }

@@ -6,17 +6,15 @@ use proptest::prelude::*;
 use crate::client;
 use crate::gateway::Gateway;
 
-const REGISTRY: &str =
-    "must be 1 to 63 lower-case letters, digits and -, a letter or a digit at both ends";
-const IMAGE: &str = "must be 1 to 255 lower-case letters, digits, . _ and -, in components joined \
-                     by a single /, a letter or a digit at both ends of each";
+const REGISTRY: &str = "must be 1 to 63 of a-z 0-9 - with a letter or digit at both ends";
+const IMAGE: &str =
+    "must be 1 to 255 of a-z 0-9 . _ - in parts joined by /, with a letter or digit at the ends";
 const ALONE: &str = "must be the name alone: drop the host and the image";
 const ENCODED: &str = "contains a %: give it unencoded";
 const UPPER_CASE: &str = "contains an upper-case letter: use lower case";
-const TAG: &str = "contains a tag, but the image would be deleted with all of its tags: drop the \
-                   tag if you want that";
-const DIGEST: &str = "contains a digest, but the whole image would be deleted: drop the digest if \
-                      you want that";
+const TAG: &str = "contains a tag, but all tags would be deleted: drop the tag if you want that";
+const DIGEST: &str =
+    "contains a digest, but all of the image would be deleted: drop it if you want that";
 
 #[test]
 fn a_name_that_cannot_exist_is_refused_unsent() {
