@@ -17,11 +17,16 @@ usage: delete_image [--dry-run] [--if-exists] REGISTRY IMAGE...
        delete_image --help   shows this text
 
   --dry-run     show what would be sent, and send nothing
-  --if-exists   an image that is not there is no failure
+  --if-exists   an image that does not exist is no failure
+
+List, look, then delete by name:
+  cargo run --example list_images -- my-registry hello/ > images.txt
+  (look at images.txt, and remove the lines of the images to keep)
+  cargo run --example delete_image -- my-registry $(cat images.txt)
 
 Keys:   NCLOUD_ACCESS_KEY_ID and NCLOUD_SECRET_ACCESS_KEY, or the file ~/.ncloud/configure
-Region: NCLOUD_SITE (public, gov or fin) and NCLOUD_REGION (KR, SGN, JPN, KRS or FKR),
-        or an API URL in NCR_API_URL
+Region: NCLOUD_REGION (KR, SGN, JPN, KRS or FKR) and NCLOUD_SITE (public, gov or fin; public
+        if not set), or an API URL in NCR_API_URL
 Exit status: 0 if all went well, 1 if an image failed, 2 for wrong usage, keys or region
 ";
 
@@ -137,7 +142,7 @@ fn demonstrate() -> Result<(), Box<dyn std::error::Error>> {
         "x-ncp-apigw-signature-v2",
     ] {
         let [value] = *request.header(name) else {
-            return Err(format!("{name} does not stand in the request once").into());
+            return Err(format!("the request does not have {name} once").into());
         };
         if name.contains("signature") {
             let shown: String = value.chars().take(8).collect();
@@ -154,14 +159,14 @@ fn demonstrate() -> Result<(), Box<dyn std::error::Error>> {
         return Err("the gateway does not hold the other images alone".into());
     }
 
-    println!("The same call once more finds no such image, and says so:");
+    println!("The same call again finds no such image, and says so:");
     match client.delete_image("my-registry", "hello/world") {
         Err(error) if error.kind() == ErrorKind::NotFound => println!("    {error}"),
         other => return Err(format!("the second call ended in {other:?}").into()),
     }
     println!();
-    println!("Now for real. Put your keys into the environment, look first, then leap:");
-    println!("    export NCLOUD_ACCESS_KEY_ID=... NCLOUD_SECRET_ACCESS_KEY=...");
+    println!("Now for real. Set your keys and your region, and begin with a dry run:");
+    println!("    export NCLOUD_ACCESS_KEY_ID=... NCLOUD_SECRET_ACCESS_KEY=... NCLOUD_REGION=KR");
     println!("    cargo run --example delete_image -- --dry-run my-registry hello/world");
     println!("    cargo run --example delete_image -- my-registry hello/world");
     Ok(())

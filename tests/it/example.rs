@@ -1,4 +1,4 @@
-//! The example, run as a user runs it.
+//! The examples, run as a user runs them.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -6,25 +6,33 @@ use std::process::{Command, Output};
 use crate::gateway::{ACCESS_KEY, Gateway, SECRET_KEY, answer};
 
 /// Where Cargo puts examples: beside the folder of the test's own executable.
-fn executable() -> PathBuf {
+fn executable(example: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    let name = format!("delete_image{}", std::env::consts::EXE_SUFFIX);
+    let name = format!("{example}{}", std::env::consts::EXE_SUFFIX);
     test.parent().unwrap().with_file_name("examples").join(name)
 }
 
-fn run(environment: &[(&str, &str)], arguments: &[&str]) -> (i32, String, String) {
-    let output: Output = Command::new(executable())
+fn run_example(
+    example: &str,
+    environment: &[(&str, &str)],
+    arguments: &[&str],
+) -> (i32, String, String) {
+    let output: Output = Command::new(executable(example))
         .args(arguments)
         .env_clear()
         .envs(environment.iter().copied())
         .output()
-        .unwrap_or_else(|error| panic!("{error}: run `cargo test` whole, it builds the example"));
+        .unwrap_or_else(|error| panic!("{error}: run `cargo test` whole, it builds the examples"));
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (
         output.status.code().unwrap(),
         text(output.stdout),
         text(output.stderr),
     )
+}
+
+fn run(environment: &[(&str, &str)], arguments: &[&str]) -> (i32, String, String) {
+    run_example("delete_image", environment, arguments)
 }
 
 fn environment(gateway: &Gateway) -> [(&'static str, String); 3] {
@@ -35,13 +43,21 @@ fn environment(gateway: &Gateway) -> [(&'static str, String); 3] {
     ]
 }
 
-fn run_at(gateway: &Gateway, arguments: &[&str]) -> (i32, String, String) {
+fn run_example_at(gateway: &Gateway, example: &str, arguments: &[&str]) -> (i32, String, String) {
     let environment = environment(gateway);
     let environment: Vec<_> = environment
         .iter()
         .map(|(name, value)| (*name, &**value))
         .collect();
-    run(&environment, arguments)
+    run_example(example, &environment, arguments)
+}
+
+fn run_at(gateway: &Gateway, arguments: &[&str]) -> (i32, String, String) {
+    run_example_at(gateway, "delete_image", arguments)
+}
+
+fn list_at(gateway: &Gateway, arguments: &[&str]) -> (i32, String, String) {
+    run_example_at(gateway, "list_images", arguments)
 }
 
 #[test]
@@ -63,10 +79,10 @@ fn without_arguments_it_shows_a_deletion() {
     ];
     let mut rest = &*out;
     for line in expected {
-        let (_, behind) = rest
+        let (_, after) = rest
             .split_once(line)
             .unwrap_or_else(|| panic!("no {line:?} in {out}"));
-        rest = behind;
+        rest = after;
     }
     let signature = out
         .lines()
@@ -181,4 +197,119 @@ fn help_prints_the_usage() {
             assert!(out.contains(word), "{out}");
         }
     }
+}
+
+#[test]
+fn a_list_has_each_image_of_one_registry_once() {
+    let (status, out, err) = run_example("list_images", &[], &[]);
+    assert_eq!((status, &*out, &*err), (0, "hello/moon\nhello/world\n", ""));
+
+    // More than two pages.
+    let gateway = Gateway::with(&["other/x"]);
+    let names: Vec<_> = (0..250)
+        .map(|number| format!("team-{}/app-{number:03}", number % 2))
+        .collect();
+    let images: Vec<_> = names.iter().map(|name| format!("r/{name}")).collect();
+    gateway.put(&images.iter().map(String::as_str).collect::<Vec<_>>());
+    for (arguments, prefix) in [(&["r"][..], ""), (&["r", "team-1/"], "team-1/")] {
+        let (status, out, err) = list_at(&gateway, arguments);
+        let mut expected: Vec<_> = names
+            .iter()
+            .filter(|name| name.starts_with(prefix))
+            .collect();
+        expected.sort();
+        assert_eq!((status, &*err), (0, ""));
+        assert_eq!(out.lines().collect::<Vec<_>>(), expected);
+    }
+    let targets: Vec<_> = gateway
+        .requests()
+        .iter()
+        .map(|r| r.target().to_owned())
+        .collect();
+    let page = |page| format!("/ncr/api/v2/repositories/r?page={page}&pagesize=100");
+    assert_eq!(
+        targets,
+        [page(1), page(2), page(3), page(1), page(2), page(3)]
+    );
+    assert_eq!(gateway.images().len(), 251);
+}
+
+#[test]
+fn a_list_goes_into_a_deletion() {
+    let gateway = Gateway::with(&["r/a/1", "r/a/2", "r/b"]);
+    let (_, list, _) = list_at(&gateway, &["r", "a/"]);
+    let arguments: Vec<_> = ["r"].into_iter().chain(list.split_whitespace()).collect();
+    let (status, out, _) = run_at(&gateway, &arguments);
+    assert_eq!((status, &*out), (0, "deleted r/a/1\ndeleted r/a/2\n"));
+    assert_eq!(gateway.images(), ["r/b"]);
+    for example in ["list_images", "delete_image"] {
+        let (status, help, _) = run_example(example, &[], &["--help"]);
+        assert_eq!(status, 0);
+        assert!(
+            help.contains("cargo run --example list_images -- my-registry hello/ > images.txt")
+        );
+        assert!(help.contains("cargo run --example delete_image -- my-registry $(cat images.txt)"));
+    }
+}
+
+#[test]
+fn a_list_is_whole_or_none() {
+    let first = r#"{"count":2,"next":2,"results":[{"name":"a"}]}"#;
+    for second in [
+        answer("403 Forbidden", "", ""),
+        answer("200 OK", "", r#"{"count":2,"next":null,"results":[]}"#),
+        answer("200 OK", "", r#"{"count":2,"next":2,"results":[]}"#),
+        answer("200 OK", "", r#"{"count":2,"next":null,"results":[{}]}"#),
+        answer("200 OK", "", "<html>log in</html>"),
+        answer("302 Found", "Location: /\r\n", ""),
+        "HTTP/1.1 200 OK\r\nContent-Length: 99\r\nConnection: close\r\n\r\n{".to_owned(),
+    ] {
+        let gateway = Gateway::with(&[]);
+        gateway.answer(answer("200 OK", "", first));
+        gateway.script(move |exchange| {
+            exchange.send(second);
+            crate::gateway::Then::Close
+        });
+        let (status, out, err) = list_at(&gateway, &["r"]);
+        assert_eq!((status, &*out), (2, ""));
+        assert_eq!(err.lines().count(), 1, "{err}");
+    }
+}
+
+#[test]
+fn a_list_is_refused_to_wrong_usage_keys_or_region() {
+    let gateway = Gateway::with(&["r/a"]);
+    for arguments in [
+        &["r", ""][..],
+        &["r", "a", "b"],
+        &["--all"],
+        &["--all", "a"],
+        &["r/a"],
+        &[""],
+    ] {
+        let (status, out, err) = list_at(&gateway, arguments);
+        assert_eq!((status, &*out), (2, ""), "{arguments:?}");
+        assert!(!err.is_empty());
+    }
+    assert_eq!(gateway.connections(), 0);
+    let keys = [
+        ("NCLOUD_ACCESS_KEY", ACCESS_KEY),
+        ("NCLOUD_SECRET_KEY", SECRET_KEY),
+    ];
+    for (environment, start) in [
+        (&[][..], "no access key in the environment: set "),
+        (&keys, "NCLOUD_REGION \"\" is no region of NCLOUD_SITE "),
+    ] {
+        let (status, out, err) = run_example("list_images", environment, &["r"]);
+        assert_eq!((status, &*out), (2, ""));
+        assert!(err.starts_with(start) && err.lines().count() == 1, "{err}");
+    }
+    // A wrong key is refused by the gateway.
+    let environment = [
+        keys[0],
+        ("NCLOUD_SECRET_KEY", "wrong"),
+        ("NCR_API_URL", &gateway.url()),
+    ];
+    let (status, out, err) = run_example("list_images", &environment, &["r"]);
+    assert_eq!((status, &*out, &*err), (2, "", "http status: 401\n"));
 }
