@@ -24,9 +24,9 @@ fn delete_image(bencher: Bencher) {
     bencher.bench_local(|| delete(&client));
 }
 
-#[divan::bench(sample_count = 100, sample_size = 10, args = ["same time-outs", "no time-outs"])]
-fn ureq_alone(bencher: Bencher, time_outs: &str) {
-    let (agent, url) = (agent(time_outs == "same time-outs"), url(start_server()));
+#[divan::bench(sample_count = 100, sample_size = 10, args = ["same timeouts", "no timeouts"])]
+fn ureq_alone(bencher: Bencher, timeouts: &str) {
+    let (agent, url) = (agent(timeouts == "same timeouts"), url(start_server()));
     delete_with_ureq(&agent, &url);
     bencher.bench_local(|| delete_with_ureq(&agent, &url));
 }

@@ -69,7 +69,7 @@ fn side_by_side(address: SocketAddr) {
     }
     for (ratios, peer) in ratios
         .iter_mut()
-        .zip(["with the same time-outs", "without time-outs"])
+        .zip(["with the same timeouts", "without timeouts"])
     {
         ratios.sort_by(f64::total_cmp);
         let median = ratios.get(ratios.len() / 2).unwrap();
@@ -84,9 +84,9 @@ fn delete_image(bencher: Bencher) {
     bencher.bench_local(|| delete(&client));
 }
 
-#[divan::bench(sample_count = 1000, sample_size = 10, args = ["same time-outs", "no time-outs"])]
-fn ureq_alone(bencher: Bencher, time_outs: &str) {
-    let (agent, url) = (agent(time_outs == "same time-outs"), url(start_server()));
+#[divan::bench(sample_count = 1000, sample_size = 10, args = ["same timeouts", "no timeouts"])]
+fn ureq_alone(bencher: Bencher, timeouts: &str) {
+    let (agent, url) = (agent(timeouts == "same timeouts"), url(start_server()));
     delete_with_ureq(&agent, &url);
     bencher.bench_local(|| delete_with_ureq(&agent, &url));
 }

@@ -153,9 +153,4 @@ mod percent_encoder {
             percent_encoding::utf8_percent_encode(text, RESERVED).to_string()
         });
     }
-
-    #[divan::bench(args = NAMES)]
-    fn urlencoding_crate(bencher: Bencher, name: &str) {
-        compare(bencher, name, |text| urlencoding::encode(text).into_owned());
-    }
 }

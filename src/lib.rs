@@ -445,7 +445,7 @@ impl Credentials {
             values.into_iter().find(|value| !value.is_empty())
         };
         let missing = |name| {
-            let text = format!("no {name} key in the environment: {SET_BOTH_KEYS}");
+            let text = format!("the {name} key is not set, or empty: {SET_BOTH_KEYS}");
             Error::credentials(text)
         };
         let access_key = first(ACCESS_KEY_VARIABLES).ok_or_else(|| missing("access"))?;
@@ -572,8 +572,8 @@ fn key_in<'a>(text: &'a str, name: &str) -> Result<&'a str, Error> {
     let mut section = "DEFAULT";
     let values = text.lines().filter_map(|line| {
         if let Some(header) = line.trim_ascii().strip_prefix('[') {
-            let (name, _) = header.split_once(']').unwrap_or_default();
-            section = name.trim_ascii();
+            let (header, _) = header.split_once(']').unwrap_or_default();
+            section = header.trim_ascii();
         }
         let (key, value) = line.split_once('=')?;
         (key.trim_ascii() == name).then_some((section, value.trim_ascii()))
@@ -910,7 +910,7 @@ impl Client {
     fn send(&self, url: &str) -> Result<(), Error> {
         if self.lacks_tls && url.starts_with("https:") {
             return Err(Error::invalid(
-                "built without TLS: enable the feature rustls or native-tls",
+                "built without TLS: enable feature rustls or native-tls",
             ));
         }
         let started = Instant::now();
@@ -1064,6 +1064,7 @@ fn is_from_connecting(error: &io::Error, elapsed: Duration) -> bool {
     }
 }
 
+/// Success is 204, or an empty 200 or 201 (the vendor's page, and its list of common statuses).
 fn sort_answer(
     response: &Response<ureq::Body>,
     body: &[u8],
@@ -1082,7 +1083,8 @@ fn sort_answer(
     let member = |name| json_member(&body, name).and_then(|value| said(&value));
     let code = member("errorCode").or_else(|| member("returnCode"));
 
-    // What has no framing, the end of its connection may have cut (RFC 9112, section 8).
+    // A 404 is the service's if it is whole JSON, and may be if it is whole and empty. A connection
+    // may have cut what has neither length nor chunks (RFC 9112, section 8), but no JSON object.
     let is_whole = read.as_ref().is_ok_and(|length| *length <= MAX_READ);
     let chunked = coding.is_some_and(|c| c == "chunked") && response.version() == Version::HTTP_11;
     let is_empty = is_whole && body.is_empty() && (says_empty || chunked);
@@ -1132,7 +1134,7 @@ fn retry_after(value: &str, date_ms: Option<i64>) -> Option<Duration> {
         value.parse().unwrap_or(u32::MAX)
     } else {
         let wait_ms = http_date_ms(value)? - date_ms.unwrap_or_else(now_ms);
-        u32::try_from(wait_ms.max(0) / 1000).unwrap_or(u32::MAX)
+        u32::try_from((wait_ms.max(0) + 999) / 1000).unwrap_or(u32::MAX)
     };
     Some(Duration::from_secs(seconds.into()))
 }

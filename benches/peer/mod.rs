@@ -53,16 +53,17 @@ pub fn delete(client: &Client) {
     client.delete_image("my-registry", "hello/world").unwrap();
 }
 
-/// ureq alone, as careful as this crate makes it or with no time-outs, as it comes.
-pub fn agent(with_time_outs: bool) -> ureq::Agent {
+/// ureq alone, as careful as this crate makes it or with no timeouts, as it comes.
+pub fn agent(with_timeouts: bool) -> ureq::Agent {
     let mut config = ureq::Agent::config_builder()
         .http_status_as_error(false)
-        .max_redirects(0);
-    if with_time_outs {
+        .max_redirects(0)
+        .proxy(None);
+    if with_timeouts {
         config = config
             .timeout_global(Some(Duration::from_secs(30)))
-            .timeout_resolve(Some(Duration::from_secs(10)))
-            .timeout_connect(Some(Duration::from_secs(10)));
+            .timeout_resolve(Some(Duration::from_millis(7_500)))
+            .timeout_connect(Some(Duration::from_millis(7_500)));
     }
     config.build().new_agent()
 }

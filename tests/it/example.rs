@@ -168,8 +168,8 @@ fn wrong_usage_keys_or_region_are_status_2() {
     ];
     let mars = [keys[0], keys[1], ("NCLOUD_REGION", "MARS")];
     for (environment, start) in [
-        (&[][..], "no access key in the environment: set "),
-        (&keys[..1], "no secret key in the environment: set "),
+        (&[][..], "the access key is not set, or empty: set "),
+        (&keys[..1], "the secret key is not set, or empty: set "),
         (
             &mars,
             "NCLOUD_REGION \"MARS\" is no region of NCLOUD_SITE \"public\": set it to ",
@@ -297,7 +297,7 @@ fn a_list_is_refused_to_wrong_usage_keys_or_region() {
         ("NCLOUD_SECRET_KEY", SECRET_KEY),
     ];
     for (environment, start) in [
-        (&[][..], "no access key in the environment: set "),
+        (&[][..], "the access key is not set, or empty: set "),
         (&keys, "NCLOUD_REGION \"\" is no region of NCLOUD_SITE "),
     ] {
         let (status, out, err) = run_example("list_images", environment, &["r"]);

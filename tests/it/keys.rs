@@ -339,9 +339,9 @@ fn the_environment_is_read_by_every_name() {
     ];
     assert_eq!(from_env(&emptied), OURS);
 
-    let no_access = "no access key in the environment: \
+    let no_access = "the access key is not set, or empty: \
                      set NCLOUD_ACCESS_KEY_ID and NCLOUD_SECRET_ACCESS_KEY";
-    let no_secret = "no secret key in the environment: \
+    let no_secret = "the secret key is not set, or empty: \
                      set NCLOUD_ACCESS_KEY_ID and NCLOUD_SECRET_ACCESS_KEY";
     for (environment, expected) in [
         (&[][..], no_access),
@@ -436,7 +436,7 @@ fn the_environment_comes_before_the_file() {
         for value in ["", "x"] {
             let outcome = load(&[(name, value)]);
             assert!(
-                outcome.contains(" key in the environment: set "),
+                outcome.contains(" key is not set, or empty: set "),
                 "{name}={value}: {outcome}"
             );
         }
@@ -445,7 +445,7 @@ fn the_environment_comes_before_the_file() {
         ("NCLOUD_ACCESS_KEY_ID", ""),
         ("NCLOUD_SECRET_ACCESS_KEY", ""),
     ];
-    assert!(load(&emptied).starts_with("no access key in the environment: set "));
+    assert!(load(&emptied).starts_with("the access key is not set, or empty: set "));
     std::fs::remove_dir_all(&home).unwrap();
 
     let homeless = child(
@@ -453,7 +453,7 @@ fn the_environment_comes_before_the_file() {
         &[(variable, "")],
     );
     assert!(
-        homeless.starts_with("no access key in the environment: set NCLOUD_ACCESS_KEY_ID"),
+        homeless.starts_with("the access key is not set, or empty: set NCLOUD_ACCESS_KEY_ID"),
         "{homeless}"
     );
 }
