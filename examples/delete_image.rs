@@ -10,14 +10,15 @@ use gateway::Gateway;
 mod gateway;
 
 const USAGE: &str = "\
-Deletes images from a NAVER Cloud Platform Container Registry.
+Deletes images from a NAVER Cloud Platform Container Registry, with all of their tags. This cannot
+be undone.
 
 usage: delete_image [--dry-run] [--if-exists] REGISTRY IMAGE...
        delete_image          shows a deletion on a loopback gateway: no account, no network
        delete_image --help   shows this text
 
   --dry-run     show what would be sent, and send nothing
-  --if-exists   an image that does not exist is no failure
+  --if-exists   an image that does not exist is no failure (nor is one in a misspelt registry)
 
 List, look, then delete by name:
   cargo run --example list_images -- my-registry hello/ > images.txt
@@ -25,8 +26,8 @@ List, look, then delete by name:
   cargo run --example delete_image -- my-registry $(cat images.txt)
 
 Keys:   NCLOUD_ACCESS_KEY_ID and NCLOUD_SECRET_ACCESS_KEY, or the file ~/.ncloud/configure
-Region: NCLOUD_REGION (KR, SGN, JPN, KRS or FKR) and NCLOUD_SITE (public, gov or fin; public
-        if not set), or an API URL in NCR_API_URL
+Region: NCLOUD_REGION and NCLOUD_SITE: KR, SGN or JPN on the site public, which is the default,
+        KR or KRS on gov, FKR on fin; or an API URL in NCR_API_URL
 Exit status: 0 if all went well, 1 if an image failed, 2 for wrong usage, keys or region
 ";
 
@@ -61,7 +62,9 @@ fn main() -> ExitCode {
     }
     let Some((registry, images)) = names.split_first().filter(|(_, images)| !images.is_empty())
     else {
-        eprint!("name a registry and at least one image\n\n{USAGE}");
+        eprint!(
+            "give a registry and at least one image, such as: my-registry hello/world\n\n{USAGE}"
+        );
         return ExitCode::from(2);
     };
     let client = match Client::from_env() {

@@ -19,8 +19,8 @@ use ureq::http::{Response, Uri, Version};
 pub use ureq;
 
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
-/// From here on a clock counts as wrong: well inside the 5 minutes that the service allows, and
-/// more than a slow answer can make of a right one.
+/// A greater difference means a wrong clock: it is more than a slow answer can cause, and well inside
+/// the 5 minutes that the service allows.
 const CLOCK_TOLERANCE_MS: i64 = 60_000;
 /// Bytes of an answer's body, or of a key file, that are read: more than either ever needs.
 const MAX_READ: usize = 64 * 1024;
@@ -47,7 +47,8 @@ pub struct Client {
     credentials: Credentials,
     api_url: Arc<str>,
     agent: ureq::Agent,
-    /// Whether `agent` is the default one in a build without TLS.
+    /// Whether `agent` is the default one in a build without TLS. Such an agent would use the TLS that
+    /// another crate of the program switched on in ureq, and panic if that lacks a provider or roots.
     lacks_tls: bool,
     timeout: Duration,
     max_attempts: u32,
@@ -83,10 +84,11 @@ impl Client {
             return Ok(Client::new(Region::from_env()?, credentials));
         };
         let builder = Client::builder(Region::Korea, credentials); // whose API URL is replaced
-        builder.api_url(&api_url).build()
+        let client = builder.api_url(&api_url).build();
+        client.map_err(|error| error.context("NCR_API_URL:"))
     }
 
-    /// A client for `region` with settings of its own.
+    /// A builder for a client for `region` with settings of its own.
     pub fn builder(region: Region, credentials: Credentials) -> ClientBuilder {
         ClientBuilder(Client::new(region, credentials))
     }
@@ -115,7 +117,7 @@ impl Client {
     pub fn delete_image(&self, registry: &str, image_name: &str) -> Result<(), Error> {
         let url = self.image_url(registry, image_name)?;
         self.send(&url)
-            .map_err(|error| error.context(&format!("cannot delete {registry}/{image_name}")))
+            .map_err(|error| error.context(&format!("cannot delete {registry}/{image_name}:")))
     }
 
     /// Like [`delete_image`](Client::delete_image), but an image that does not exist is no error:
@@ -187,8 +189,7 @@ impl Debug for Client {
     }
 }
 
-/// The agent of a client that was given none. It never uses TLS that only another crate of the
-/// program switched on in ureq: ureq panics if that lacks roots or a provider.
+/// The agent of a client that was given none. ureq uses rustls unless it is told otherwise.
 fn default_agent() -> ureq::Agent {
     let config = ureq::Agent::config_builder();
     #[cfg(all(feature = "native-tls", not(feature = "rustls")))]
@@ -234,8 +235,8 @@ impl ClientBuilder {
     }
 
     /// An agent to send with, for a proxy, root certificates or timeouts of your own. Default: an
-    /// agent that takes the proxy from the environment (`ALL_PROXY`, `HTTPS_PROXY`, `NO_PROXY`),
-    /// since that is where users set it. Whatever the agent says, redirects are not followed, and
+    /// agent that takes the proxy from the environment (`ALL_PROXY`, `HTTPS_PROXY`, `HTTP_PROXY`, and
+    /// `NO_PROXY`). Whatever the agent says, redirects are not followed, and
     /// `http` to loopback uses no proxy. Its global, resolve and connect timeouts hold where they
     /// are shorter than [this crate's](ClientBuilder::timeout); its other timeouts are kept.
     ///
@@ -266,8 +267,8 @@ impl ClientBuilder {
     /// The time that a call may take, with all its attempts and the waits between them. Default:
     /// 60 seconds, enough for one attempt that hangs and another after it.
     ///
-    /// An attempt may take 30 seconds of it, looking up the host a quarter of the attempt, and
-    /// connecting (with TLS) another quarter. A look-up that hangs goes on in a thread of its own
+    /// An attempt may take 30 seconds, of which looking up the host may take a quarter, and connecting,
+    /// with TLS, another. A look-up that hangs goes on in a thread of its own
     /// until the system gives up. One thing can hold a call for longer than its time: a proxy that
     /// sends its answer to CONNECT byte by byte, which ureq does not bound.
     pub fn timeout(mut self, timeout: Duration) -> ClientBuilder {
@@ -283,11 +284,12 @@ impl ClientBuilder {
         self
     }
 
-    /// The client.
+    /// Builds the client.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] for an API URL that is refused, or for no time or no attempts.
+    /// [`ErrorKind::InvalidInput`] for an API URL that is refused, or a timeout or number of attempts of
+    /// zero.
     pub fn build(self) -> Result<Client, Error> {
         if self.0.timeout.is_zero() || self.0.max_attempts == 0 {
             return Err(Error::invalid("timeout and max_attempts must not be zero"));
@@ -384,14 +386,14 @@ impl Region {
             ("gov", "KRS") => Ok(Region::GovKoreaSouth),
             ("fin", "FKR") => Ok(Region::FinKorea),
             _ => Err(Error::invalid(format!(
-                "NCLOUD_REGION {region:?} is no region of NCLOUD_SITE {site:?}: set it to KR, SGN \
-                 or JPN (public, the default), KR or KRS (gov) or FKR (fin)"
+                "no region {region:?} on the site {site:?}: set NCLOUD_REGION to KR, SGN or JPN \
+                 (NCLOUD_SITE public, the default), KR or KRS (gov) or FKR (fin)"
             ))),
         }
     }
 }
 
-/// A variable of the environment. What is not Unicode becomes U+FFFD, which nothing accepts.
+/// A variable of the environment. What is not Unicode becomes U+FFFD, which every caller refuses.
 fn variable(name: &str) -> Option<String> {
     Some(env::var_os(name)?.to_string_lossy().into_owned())
 }
@@ -406,7 +408,7 @@ pub struct Credentials {
     hmac: Arc<Hmac<Sha256>>,
 }
 
-/// Of the two names of each key, the vendor's SDK for Go looks for the first one first.
+/// In the order in which the vendor's SDK for Go looks for them.
 const ACCESS_KEY_VARIABLES: [&str; 2] = ["NCLOUD_ACCESS_KEY_ID", "NCLOUD_ACCESS_KEY"];
 const SECRET_KEY_VARIABLES: [&str; 2] = ["NCLOUD_SECRET_ACCESS_KEY", "NCLOUD_SECRET_KEY"];
 const SET_BOTH_KEYS: &str = "set NCLOUD_ACCESS_KEY_ID and NCLOUD_SECRET_ACCESS_KEY";
@@ -417,12 +419,14 @@ impl Credentials {
     /// # Errors
     ///
     /// [`ErrorKind::Credentials`] if a key is empty, is longer than 4096 bytes, begins or ends with
-    /// a blank or a line break, or contains a control character, or if the access key is not ASCII.
+    /// a blank or a line break, or contains a control character or U+FFFD, or if the access key is not
+    /// ASCII.
     pub fn new(access_key: &str, secret_key: &str) -> Result<Credentials, Error> {
-        // No stricter than needed: what a valid key looks like is for the service to say.
+        // What a header can carry, and text. What a valid key looks like is for the service to say.
         check_key("access key", access_key, |c| matches!(c, ' '..='~'))?;
         let is_text = |c: char| !c.is_control() && c != char::REPLACEMENT_CHARACTER;
         check_key("secret key", secret_key, is_text)?;
+        // HMAC takes any length, but the type does not say so.
         let hmac = Hmac::new_from_slice(secret_key.as_bytes())
             .map_err(|_| Error::credentials("the secret key has a length that HMAC cannot use"))?;
         Ok(Credentials {
@@ -440,17 +444,15 @@ impl Credentials {
     /// [`ErrorKind::Credentials`] if a key is missing, empty, not Unicode, or refused by
     /// [`new`](Credentials::new).
     pub fn from_env() -> Result<Credentials, Error> {
-        let first = |names: [&str; 2]| {
-            let values = names.into_iter().filter_map(variable);
-            values.into_iter().find(|value| !value.is_empty())
+        let key = |what, names: [&str; 2]| {
+            let mut values = names.into_iter().filter_map(variable);
+            values.find(|value| !value.is_empty()).ok_or_else(|| {
+                let text = format!("the {what} key is not set, or empty: {SET_BOTH_KEYS}");
+                Error::credentials(text)
+            })
         };
-        let missing = |name| {
-            let text = format!("the {name} key is not set, or empty: {SET_BOTH_KEYS}");
-            Error::credentials(text)
-        };
-        let access_key = first(ACCESS_KEY_VARIABLES).ok_or_else(|| missing("access"))?;
-        let secret_key = first(SECRET_KEY_VARIABLES).ok_or_else(|| missing("secret"))?;
-        Credentials::new(&access_key, &secret_key)
+        let access_key = key("access", ACCESS_KEY_VARIABLES)?;
+        Credentials::new(&access_key, &key("secret", SECRET_KEY_VARIABLES)?)
     }
 
     /// Credentials from a file in the format of the vendor's command line interface and SDKs:
@@ -472,10 +474,11 @@ impl Credentials {
     /// [`new`](Credentials::new) refuses one.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Credentials, Error> {
         let path = path.as_ref();
-        let context = format!("the key file {}", printable(&path.to_string_lossy()));
+        let context = format!("the key file {}:", printable(&path.to_string_lossy()));
         let mut key_file = read_key_file(path)
-            .map_err(|error| Error::credentials(format!("{context}: {error}")).caused_by(error))?;
+            .map_err(|error| Error::credentials(format!("{context} {error}")).caused_by(error))?;
         let credentials = keys_in(&key_file);
+        // The file's text would stay in freed memory. (That of the environment cannot be wiped.)
         key_file.as_mut_slice().zeroize();
         credentials.map_err(|error| error.context(&context))
     }
@@ -494,7 +497,7 @@ impl Credentials {
         match home.filter(|home| !home.is_empty()) {
             Some(home) if variables.all(|name| env::var_os(name).is_none()) => {
                 let path = PathBuf::from(home).join(".ncloud").join("configure");
-                let context = format!("no keys: {SET_BOTH_KEYS}, or correct this");
+                let context = format!("no keys in the environment: {SET_BOTH_KEYS}, or correct");
                 Credentials::from_file(path).map_err(|error| error.context(&context))
             }
             _ => Credentials::from_env(),
@@ -541,11 +544,12 @@ impl Debug for Credentials {
 }
 
 fn check_key(name: &str, key: &str, is_usable: impl Fn(char) -> bool) -> Result<(), Error> {
-    let is_plain = key == key.trim() && key.chars().all(is_usable);
-    if is_plain && !key.is_empty() && key.len() <= 4096 {
+    if !key.is_empty() && key.len() <= 4096 && key == key.trim() && key.chars().all(is_usable) {
         return Ok(());
     }
-    let text = format!("the {name} is empty, too long or not plain text: copy it again");
+    let text = format!(
+        "the {name} must be plain text of 1 to 4096 bytes, with no blanks around it: copy it again"
+    );
     Err(Error::credentials(text))
 }
 
@@ -554,14 +558,14 @@ fn read_key_file(path: &Path) -> io::Result<Vec<u8>> {
     let metadata = path.metadata()?;
     // Opening a pipe would wait until somebody writes to it.
     if !metadata.is_file() || metadata.len() > MAX_READ as u64 {
-        return Err(io::Error::other("it is no regular file of at most 64 KiB"));
+        return Err(io::Error::other("not a regular file of at most 64 KiB"));
     }
     fs::read(path)
 }
 
 fn keys_in(content: &[u8]) -> Result<Credentials, Error> {
     let text = std::str::from_utf8(content)
-        .map_err(|_| Error::credentials("it is not UTF-8 text: save it as UTF-8"))?;
+        .map_err(|_| Error::credentials("not UTF-8 text: save it as UTF-8"))?;
     let text = text.trim_start_matches('\u{feff}');
     let access_key = key_in(text, "ncloud_access_key_id")?;
     Credentials::new(access_key, key_in(text, "ncloud_secret_access_key")?)
@@ -569,9 +573,10 @@ fn keys_in(content: &[u8]) -> Result<Credentials, Error> {
 
 /// The value of one key in the default section of a key file.
 fn key_in<'a>(text: &'a str, name: &str) -> Result<&'a str, Error> {
-    let mut section = "DEFAULT";
+    let mut section = "DEFAULT"; // of the line at hand
     let values = text.lines().filter_map(|line| {
         if let Some(header) = line.trim_ascii().strip_prefix('[') {
+            // One that is not closed opens a section without a name.
             let (header, _) = header.split_once(']').unwrap_or_default();
             section = header.trim_ascii();
         }
@@ -583,9 +588,7 @@ fn key_in<'a>(text: &'a str, name: &str) -> Result<&'a str, Error> {
     let why = match (&*values, &*elsewhere) {
         ([(_, value)], _) if !value.is_empty() => return Ok(value),
         ([_, _, ..], _) => "is given twice in the default section: keep one of them".to_owned(),
-        (_, [(section, _), ..]) => {
-            format!("of section {section:?} is not used: move it to [DEFAULT]")
-        }
+        (_, [(found, _), ..]) => format!("of section {found:?} is not used: move it to [DEFAULT]"),
         _ => "is missing or empty: add it to [DEFAULT]".to_owned(),
     };
     Err(Error::credentials(format!("{name} {why}")))
@@ -625,7 +628,6 @@ fn hex_digit(value: u8) -> char {
 ///
 /// It contains no secret key and no signature. What a server said is cut and escaped, so that it is
 /// safe to show on a terminal.
-#[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
     text: String,
@@ -634,7 +636,7 @@ pub struct Error {
 }
 
 /// What is known once something was sent.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Sent {
     status: Option<u16>,
     code: Option<String>,
@@ -647,9 +649,9 @@ struct Sent {
     is_transient: bool,
     /// Whether the service itself said that there is no such image.
     proves_absence: bool,
-    /// How far the service's clock is ahead: of the timestamp that an answer refused, and in what
-    /// a call returns, of this machine's clock.
-    clock_skew_ms: i64,
+    /// How far the service's clock is ahead: of the signed timestamp, as long as a call goes on, and
+    /// of this machine's clock in the error of a 401 that it may explain.
+    clock_ahead_ms: i64,
 }
 
 /// What went wrong, as far as a program needs to tell, and what to do about it.
@@ -671,7 +673,8 @@ pub enum ErrorKind {
     /// 403: the account may not delete this image.
     /// To do: give the account permission to delete images in this registry.
     Forbidden,
-    /// 404 from the service: there is no such registry or image.
+    /// 404 from the service, or an empty 404, which may also come from something in between: there is
+    /// no such registry or image.
     /// To do: check the registry, the image name and the region.
     NotFound,
     /// 409: something else was changing the image.
@@ -683,8 +686,8 @@ pub enum ErrorKind {
     /// 5xx: the service or its gateway failed.
     /// To do: try again later; a 500 can also mean that there is no such image.
     Server,
-    /// An answer that the service does not give: a redirect, a success that is none (202, or one
-    /// with a body), a 404 that is not the service's, no HTTP.
+    /// An answer that the service does not give: a redirect, a success status that confirms nothing,
+    /// a 404 page of something in between, or one for an unknown URL, something that is not HTTP.
     /// To do: check the API URL, and for a proxy or a login page.
     UnexpectedResponse,
     /// No answer in time, or 408.
@@ -748,13 +751,13 @@ impl Error {
         self.sent.retry_after
     }
 
-    /// How many requests were sent, or tried to be sent.
+    /// How many requests were sent, or attempted.
     pub fn attempts(&self) -> u32 {
         self.sent.attempts
     }
 
     /// Whether the image may have been deleted anyway: a request may have reached the service, and
-    /// no answer told how it ended. Check whether the image still exists, or call again.
+    /// no answer told how it ended. Check whether the image still exists.
     pub fn may_have_taken_effect(&self) -> bool {
         self.sent.in_doubt
     }
@@ -776,18 +779,26 @@ impl Error {
         Error::new(ErrorKind::Credentials, text)
     }
 
-    fn accepts_signature(&self) -> bool {
+    /// Whether the service looked beyond the signature, as it does not for a 400 or a 500.
+    fn proves_signature(&self) -> bool {
         self.sent.proves_absence || matches!(self.status(), Some(403 | 409))
     }
 
     fn context(mut self, context: &str) -> Error {
-        self.text = format!("{context}: {}", self.text);
+        self.text = format!("{context} {}", self.text);
         self
     }
 
     fn caused_by(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Error {
         self.source = Some(Box::new(source));
         self
+    }
+}
+
+/// The same text, since that is what a `main` that returns an error prints.
+impl Debug for Error {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        Display::fmt(self, f)
     }
 }
 
@@ -804,9 +815,10 @@ impl Display for Error {
             "" => {}
             advice => write!(f, ": {advice}")?,
         }
-        let ahead_s = self.sent.clock_skew_ms / 1000;
-        if self.kind() == ErrorKind::Unauthorized && ahead_s.abs() >= CLOCK_TOLERANCE_MS / 1000 {
+        let ahead_s = self.sent.clock_ahead_ms / 1000;
+        if self.kind() == ErrorKind::Unauthorized && ahead_s != 0 {
             let side = if ahead_s > 0 { "behind" } else { "ahead of" };
+            // The advice ends with this machine's clock.
             write!(f, ", which is {} s {side} the service's", ahead_s.abs())?;
         }
         if self.attempts() > 1 {
@@ -827,12 +839,13 @@ impl std::error::Error for Error {
 
 // What is refused, before anything is sent.
 
-/// Allows only names that can exist: for a registry, one label of a host name (RFC 1035, section
-/// 2.3.4), and for an image what the Docker Registry v2 specification allows, which its clients limit
-/// to 255 bytes. Any other could be read as another resource on the way, such as the whole registry.
+/// Allows names that can exist: one label of a host name for a registry (RFC 1035, section 2.3.4), and
+/// little more than what the Docker Registry v2 specification allows for an image, which its clients
+/// limit to 255 bytes. Any other could be read as another resource on the way, such as the registry.
 fn check_names(registry: &str, image_name: &str) -> Result<(), Error> {
+    let is_registry_wrong = registry.len() > 63 || !is_name(registry, "-");
     let mut components = image_name.split('/');
-    let (what, name) = if registry.len() > 63 || !is_name(registry, "-") {
+    let (what, name) = if is_registry_wrong {
         ("registry", registry)
     } else if image_name.len() > 255 || !components.all(|part| is_name(part, "._-")) {
         ("image name", image_name)
@@ -840,19 +853,19 @@ fn check_names(registry: &str, image_name: &str) -> Result<(), Error> {
         return Ok(());
     };
     let why = if name.contains('%') {
-        "contains a %: give it unencoded"
-    } else if what == "registry" && name.contains(['.', '/', ':', '@']) {
-        "must be the name alone: drop the host and the image"
+        "contains a %: give it unencoded, such as hello/world"
+    } else if is_registry_wrong && name.contains(['.', '/', ':', '@']) {
+        "must be the name alone, such as my-registry, without host or image"
     } else if name.contains('@') {
-        "contains a digest, but all of the image would be deleted: drop it if you want that"
+        "contains a digest, but all of the image would be deleted: drop the digest if you want that"
     } else if name.contains(':') {
-        "contains a tag, but all tags would be deleted: drop the tag if you want that"
+        "contains a tag (or a host), but all tags would be deleted: drop it if you want that"
     } else if name.contains(char::is_uppercase) {
         "contains an upper-case letter: use lower case"
-    } else if what == "registry" {
-        "must be 1 to 63 of a-z 0-9 - with a letter or digit at both ends"
+    } else if is_registry_wrong {
+        "must be 1 to 63 characters of a-z, 0-9 and -, with a letter or digit at both ends"
     } else {
-        "must be 1 to 255 of a-z 0-9 . _ - in parts joined by /, with a letter or digit at the ends"
+        "must be parts joined by /, each of a-z, 0-9, . _ -, with a letter or digit at both ends"
     };
     let name = printable(name);
     Err(Error::invalid(format!("the {what} \"{name}\" {why}")))
@@ -869,7 +882,7 @@ fn check_api_url(api_url: &str) -> Result<Arc<str>, Error> {
     safe_api_url(api_url).map(Arc::from).ok_or_else(|| {
         // What comes before an @ or after a ? may be secret.
         let may_be_secret = api_url.contains(['@', '?', '#']);
-        let shown = printable(if may_be_secret { "" } else { api_url });
+        let shown = printable(if may_be_secret { "..." } else { api_url });
         Error::invalid(format!(
             "the API URL \"{shown}\" cannot be used: use https (http for loopback only), no user \
              info, query or fragment, and a path of letters, digits, - . _ ~ and single /"
@@ -909,9 +922,8 @@ impl Client {
     /// Sends requests until one is answered for good, or no time or no attempt is left.
     fn send(&self, url: &str) -> Result<(), Error> {
         if self.lacks_tls && url.starts_with("https:") {
-            return Err(Error::invalid(
-                "built without TLS: enable feature rustls or native-tls",
-            ));
+            let text = "built without TLS: enable the feature rustls or native-tls";
+            return Err(Error::invalid(text));
         }
         let started = Instant::now();
         let time_left = || self.timeout.saturating_sub(started.elapsed());
@@ -922,8 +934,9 @@ impl Client {
         loop {
             attempts += 1;
             let signed = self.sign(url, clock_ahead_ms);
-            let outcome = self.attempt(&signed, time_left());
-            if clock_corrected && outcome.as_ref().err().is_none_or(Error::accepts_signature) {
+            // In no time at all, ureq could not tell where it ended.
+            let outcome = self.attempt(&signed, time_left().max(Duration::from_millis(1)));
+            if clock_corrected && outcome.as_ref().err().is_none_or(Error::proves_signature) {
                 self.clock_ahead_ms.store(clock_ahead_ms, Ordering::Relaxed);
             }
             let Err(mut error) = outcome else {
@@ -937,11 +950,12 @@ impl Client {
             (sent.in_doubt, sent.attempts) = (in_doubt, attempts);
             let mut wait = backoff(attempts).max(sent.retry_after.unwrap_or_default());
             if error.kind == ErrorKind::Unauthorized {
-                sent.is_transient =
-                    sent.clock_skew_ms.abs() > CLOCK_TOLERANCE_MS && !clock_corrected;
-                clock_ahead_ms += sent.clock_skew_ms;
-                sent.clock_skew_ms = clock_ahead_ms;
-                clock_corrected = true;
+                // The clock may be the reason: try once with the service's.
+                let is_clock_wrong = sent.clock_ahead_ms.abs() > CLOCK_TOLERANCE_MS;
+                sent.is_transient = is_clock_wrong && !clock_corrected;
+                clock_corrected |= is_clock_wrong;
+                clock_ahead_ms += sent.clock_ahead_ms;
+                sent.clock_ahead_ms = if clock_corrected { clock_ahead_ms } else { 0 };
                 wait = Duration::ZERO;
             }
             if !sent.is_transient || attempts >= self.max_attempts || wait >= time_left() {
@@ -955,6 +969,7 @@ impl Client {
     fn sign(&self, url: &str, clock_ahead_ms: i64) -> SignedRequest {
         let timestamp_ms = now_ms() + clock_ahead_ms;
         let timestamp = u64::try_from(timestamp_ms).unwrap_or_default();
+        // The third slash comes after the scheme's two and the host.
         let path_start = url.match_indices('/').nth(2).map_or(0, |(i, _)| i);
         let request_target = url.get(path_start..).unwrap_or_default();
         let access_key = self.credentials.access_key().to_owned();
@@ -1000,16 +1015,16 @@ impl Client {
             .call()
             .map_err(|error| no_answer(&self.api_url, error, started.elapsed()))?;
         let mut body = Vec::new();
-        let reader = response.body_mut().as_reader();
-        let read = reader.take(MAX_READ as u64 + 1).read_to_end(&mut body);
-        sort_answer(&response, &body, &read, signed)
+        let reader = response.body_mut().as_reader().take(MAX_READ as u64 + 1);
+        let was_cut = { reader }.read_to_end(&mut body).is_err();
+        sort_answer(&response, &body, was_cut, signed)
     }
 }
 
 /// How long to wait after the given number of attempts: any time up to a bound that doubles, so
 /// that clients which failed together do not come back together ("full jitter").
 fn backoff(attempts: u32) -> Duration {
-    let bound_ms = (200_u64 << attempts.saturating_sub(1).min(16)).min(5_000);
+    let bound_ms = (100_u64 << attempts.min(6)).min(5_000);
     // Each RandomState hashes with keys of its own, which start from the system's random numbers.
     let random = RandomState::new().hash_one(attempts);
     Duration::from_micros(random % (bound_ms * 1000))
@@ -1029,13 +1044,13 @@ fn no_answer(api_url: &str, error: ureq::Error, elapsed: Duration) -> Error {
     use {ErrorKind as K, io::ErrorKind::InvalidData};
     let cause = printable(error.to_string().trim_start_matches("io: "));
     let is_certificate = cause.starts_with("invalid peer certificate");
-    // The kind, whether the request may have been sent, and whether to try again.
-    let (kind, sent, again) = match &error {
+    let (kind, may_be_sent, is_transient) = match &error {
         E::Timeout(T::Resolve | T::Connect) => (K::Timeout, false, true),
         E::Timeout(_) => (K::Timeout, true, true),
         E::HostNotFound | E::ConnectProxyFailed(_) => (K::Transport, false, true),
         E::Io(error) if is_from_connecting(error, elapsed) => (K::Transport, false, true),
-        // So rustls reports both a certificate, before the request, and what is no TLS, at any time.
+        // rustls reports two things like this: a certificate that is not trusted, before the request,
+        // and bytes that are not TLS, at any time.
         E::Io(error) if error.kind() == InvalidData => (K::Transport, !is_certificate, false),
         E::Io(_) => (K::Transport, true, true),
         #[cfg(feature = "native-tls")]
@@ -1045,30 +1060,31 @@ fn no_answer(api_url: &str, error: ureq::Error, elapsed: Duration) -> Error {
         _ => (K::Transport, true, false),
     };
     let mut failure = Error::new(kind, format!("no answer from {api_url} ({cause})"));
-    (failure.sent.in_doubt, failure.sent.is_transient) = (sent, again);
+    (failure.sent.in_doubt, failure.sent.is_transient) = (may_be_sent, is_transient);
     failure.caused_by(error)
 }
 
 /// Whether an I/O error comes from looking up the host or connecting. An established connection
 /// reports the same kinds on Linux, but not before it has retransmitted (tcp(7), `tcp_retries2`).
 fn is_from_connecting(error: &io::Error, elapsed: Duration) -> bool {
-    use io::ErrorKind as K;
+    use io::ErrorKind as Io;
     let is_lookup = error.to_string().starts_with("failed to lookup address");
     match error.kind() {
-        K::ConnectionRefused | K::HostUnreachable | K::NetworkUnreachable | K::PermissionDenied => {
-            elapsed < Duration::from_millis(200)
-        }
+        Io::ConnectionRefused
+        | Io::HostUnreachable
+        | Io::NetworkUnreachable
+        | Io::PermissionDenied => elapsed < Duration::from_millis(200),
         // The standard library gives a failed look-up a kind that cannot be named. The codes are
         // those of Windows, from WSAHOST_NOT_FOUND on.
         _ => is_lookup || matches!(error.raw_os_error(), Some(11001..=11004)),
     }
 }
 
-/// Success is 204, or an empty 200 or 201 (the vendor's page, and its list of common statuses).
+/// Success is 204, or a 200 or 201 (of the vendor's list of common statuses) that states to be empty.
 fn sort_answer(
     response: &Response<ureq::Body>,
     body: &[u8],
-    read: &io::Result<usize>,
+    was_cut: bool,
     signed: &SignedRequest,
 ) -> Result<(), Error> {
     let (status, headers) = (response.status(), response.headers());
@@ -1077,23 +1093,22 @@ fn sort_answer(
     if status == 204 || (matches!(status.as_u16(), 200 | 201) && says_empty) {
         return Ok(());
     }
+    // A 404 is the service's if it is whole JSON, and may be if it is whole and empty. A connection
+    // may have cut what has neither length nor chunks (RFC 9112, section 8), but no JSON object.
+    let is_whole = !was_cut && body.len() <= MAX_READ;
+    let chunked = coding.is_some_and(|c| c == "chunked") && response.version() == Version::HTTP_11;
+    let is_empty = is_whole && body.is_empty() && (says_empty || chunked);
+
     let body = String::from_utf8_lossy(body);
     let header = |name| headers.get(name)?.to_str().ok();
     let said = |text: &str| Some(redact(text, signed)).filter(|text| !text.is_empty());
     let member = |name| json_member(&body, name).and_then(|value| said(&value));
     let code = member("errorCode").or_else(|| member("returnCode"));
-
-    // A 404 is the service's if it is whole JSON, and may be if it is whole and empty. A connection
-    // may have cut what has neither length nor chunks (RFC 9112, section 8), but no JSON object.
-    let is_whole = read.as_ref().is_ok_and(|length| *length <= MAX_READ);
-    let chunked = coding.is_some_and(|c| c == "chunked") && response.version() == Version::HTTP_11;
-    let is_empty = is_whole && body.is_empty() && (says_empty || chunked);
     // With code 300 the gateway says that it does not know the URL.
     let is_json = is_whole && is_json_object(&body) && code.as_deref() != Some("300");
     let kind = kind_of(status.as_u16(), is_empty || is_json);
-    let proves_absence = kind == ErrorKind::NotFound && is_json;
     let date_ms = header("Date").and_then(http_date_ms);
-    let was_cut = status.is_success() && read.is_err();
+    let is_cut_success = status.is_success() && was_cut;
     let mut error = Error::new(kind, format!("the answer was {status}"));
     *error.sent = Sent {
         status: Some(status.as_u16()),
@@ -1102,9 +1117,10 @@ fn sort_answer(
         trace_id: header("x-ncp-trace-id").and_then(said),
         retry_after: header("Retry-After").and_then(|value| retry_after(value, date_ms)),
         in_doubt: !status.is_client_error() || status == 408,
-        is_transient: was_cut || matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504),
-        proves_absence,
-        clock_skew_ms: date_ms.map_or(0, |date_ms| date_ms - signed.timestamp_ms),
+        is_transient: is_cut_success
+            || matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504),
+        proves_absence: kind == ErrorKind::NotFound && is_json,
+        clock_ahead_ms: date_ms.map_or(0, |date_ms| date_ms - signed.timestamp_ms),
         ..Sent::default()
     };
     Err(error)
@@ -1148,19 +1164,16 @@ fn http_date_ms(text: &str) -> Option<i64> {
     let number = |text: &str| text.parse::<u16>().ok().map(i64::from);
     let (day, year) = (number(day)?, number(year)?);
     let seconds = (number(hour)? * 60 + number(minute)?) * 60 + number(second)?;
-    let month = MONTHS.iter().position(|name| *name == month)?;
-    let month = i64::try_from(month).ok()? + 10;
-    // Years that begin in March, so that a leap day is the last; 719,469 days before the epoch.
+    let months = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(' ');
+    let (month, _) = (10..).zip(months).find(|(_, name)| *name == month)?;
+    // Years are counted from March of the year 0, so that a leap day is the last.
     let (year, month) = (year - 1 + month / 12, month % 12);
     let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day;
     Some(((days - 719_469) * 86_400 + seconds) * 1000)
 }
 
-const MONTHS: [&str; 12] = [
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-];
-
-/// Whether `text` is one whole JSON object. If its end was cut off, fewer braces close than open.
+/// Whether `text` looks like a JSON object whose end is not cut off, as then fewer braces close than
+/// open.
 fn is_json_object(text: &str) -> bool {
     let unescaped = text.replace(r"\\", "").replace(r#"\""#, "");
     let outside_strings: String = unescaped.split('"').step_by(2).collect();
@@ -1185,7 +1198,7 @@ fn json_member(json: &str, name: &str) -> Option<String> {
     }
 }
 
-/// A JSON string from behind its first quotation mark to its last, or to where the text was cut.
+/// A JSON string, from after its first quotation mark to its last, or to where the text was cut.
 fn json_string(text: &str) -> String {
     let mut units = Vec::new(); // UTF-16, as in the escapes of characters beyond U+FFFF
     let mut characters = text.chars();
@@ -1213,6 +1226,7 @@ fn json_string(text: &str) -> String {
 /// What a server says, fit to be shown, and without what identified the request.
 fn redact(text: &str, signed: &SignedRequest) -> String {
     let [.., (_, access_key), (_, signature)] = &signed.headers;
+    // JSON and URLs often lose the padding. The access key is no secret, but logs need not have it.
     let text = text.replace(signature.trim_end_matches('='), "[signature]");
     printable(&text.replace(access_key, "[access key]"))
 }
@@ -1223,7 +1237,8 @@ fn printable(text: &str) -> String {
     let shown: String = text.chars().take(256).collect();
     let end = if shown.len() < text.len() { "…" } else { "" };
     let escaped = shown.escape_debug().to_string() + end;
-    escaped.replace(r"\'", "'").replace(r#"\""#, "\"")
+    let escaped = escaped.replace(r"\'", "'").replace(r#"\""#, "\"");
+    escaped.replace(r"\\", r"\")
 }
 
 #[cfg(test)]

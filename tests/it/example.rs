@@ -146,11 +146,11 @@ fn wrong_usage_keys_or_region_are_status_2() {
     for (arguments, start) in [
         (
             &["r"][..],
-            "name a registry and at least one image\n\nDeletes images",
+            "give a registry and at least one image, such as: my-registry hello/world\n\nDeletes images",
         ),
         (
             &["--dry-run"],
-            "name a registry and at least one image\n\nDeletes images",
+            "give a registry and at least one image, such as: my-registry hello/world\n\nDeletes images",
         ),
         (
             &["--force", "r", "a"],
@@ -172,7 +172,7 @@ fn wrong_usage_keys_or_region_are_status_2() {
         (&keys[..1], "the secret key is not set, or empty: set "),
         (
             &mars,
-            "NCLOUD_REGION \"MARS\" is no region of NCLOUD_SITE \"public\": set it to ",
+            "no region \"MARS\" on the site \"public\": set NCLOUD_REGION to ",
         ),
     ] {
         let (status, out, err) = run(environment, &["--dry-run", "r", "a"]);
@@ -298,7 +298,10 @@ fn a_list_is_refused_to_wrong_usage_keys_or_region() {
     ];
     for (environment, start) in [
         (&[][..], "the access key is not set, or empty: set "),
-        (&keys, "NCLOUD_REGION \"\" is no region of NCLOUD_SITE "),
+        (
+            &keys,
+            "no region \"\" on the site \"public\": set NCLOUD_REGION to ",
+        ),
     ] {
         let (status, out, err) = run_example("list_images", environment, &["r"]);
         assert_eq!((status, &*out), (2, ""));
@@ -311,5 +314,16 @@ fn a_list_is_refused_to_wrong_usage_keys_or_region() {
         ("NCR_API_URL", &gateway.url()),
     ];
     let (status, out, err) = run_example("list_images", &environment, &["r"]);
-    assert_eq!((status, &*out, &*err), (2, "", "http status: 401\n"));
+    assert_eq!((status, &*out), (2, ""));
+    assert!(
+        err.starts_with("cannot list r: http status: 401; check "),
+        "{err}"
+    );
+    // And so is a registry that does not exist.
+    let (status, out, err) = list_at(&gateway, &["no"]);
+    assert_eq!((status, &*out), (2, ""));
+    assert!(
+        err.starts_with("cannot list no: http status: 404; check "),
+        "{err}"
+    );
 }

@@ -322,6 +322,13 @@ impl State {
                 format!("HTTP/1.1 204 No Content\r\n{headers}\r\n")
             }
             Some(Resource::Image(_)) => refuse("404 Not Found", NO_SUCH_IMAGE),
+            Some(Resource::Page { ref registry, .. })
+                if !images
+                    .iter()
+                    .any(|image| image.starts_with(&format!("{registry}/"))) =>
+            {
+                refuse("404 Not Found", NO_SUCH_IMAGE)
+            }
             Some(Resource::Page {
                 registry,
                 page,

@@ -83,7 +83,11 @@ const OURS: &str = "AKTEST0123456789abcd true";
 
 #[test]
 fn keys_that_cannot_be_right_are_refused() {
-    let unusable = |name| format!("the {name} is empty, too long or not plain text: copy it again");
+    let unusable = |name| {
+        format!(
+            "the {name} must be plain text of 1 to 4096 bytes, with no blanks around it: copy it again"
+        )
+    };
     let long = &*"k".repeat(4097);
     for wrong in [
         "",
@@ -254,18 +258,18 @@ fn keys_that_nobody_pointed_at_are_not_used() {
 fn a_file_that_cannot_be_used_says_why() {
     assert_eq!(
         from_text("ncloud_access_key_id = a\0\nncloud_secret_access_key = s"),
-        "the key file PATH: the access key is empty, too long or not plain text: copy it again"
+        "the key file PATH: the access key must be plain text of 1 to 4096 bytes, with no blanks around it: copy it again"
     );
     assert_eq!(
         from_text(b"ncloud_access_key_id = \xff\n"),
-        "the key file PATH: it is not UTF-8 text: save it as UTF-8"
+        "the key file PATH: not UTF-8 text: save it as UTF-8"
     );
     let pair = "ncloud_access_key_id = AKTEST0123456789abcd\nncloud_secret_access_key = s\n";
     let fill = |length: usize| pair.to_owned() + &"#".repeat(length - pair.len());
     assert!(from_text(fill(64 * 1024)).starts_with(ACCESS_KEY));
     assert_eq!(
         from_text(fill(64 * 1024 + 1)),
-        "the key file PATH: it is no regular file of at most 64 KiB"
+        "the key file PATH: not a regular file of at most 64 KiB"
     );
 
     let missing = std::env::temp_dir()
@@ -284,7 +288,7 @@ fn a_file_that_cannot_be_used_says_why() {
     assert!(
         folder
             .to_string()
-            .contains("it is no regular file of at most 64 KiB"),
+            .contains("not a regular file of at most 64 KiB"),
         "{folder}"
     );
 }
@@ -302,10 +306,7 @@ fn a_pipe_or_a_device_is_no_file_of_keys() {
     assert!(made.success());
     for path in [&*pipe, "/dev/zero".as_ref()] {
         let error = Credentials::from_file(path).unwrap_err();
-        assert!(
-            error.to_string().contains("it is no regular file"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("not a regular file"), "{error}");
     }
     std::fs::remove_dir_all(&folder).unwrap();
 }
@@ -360,7 +361,7 @@ fn the_environment_is_read_by_every_name() {
                 ("NCLOUD_ACCESS_KEY", "a\n"),
                 ("NCLOUD_SECRET_KEY", SECRET_KEY),
             ],
-            "the access key is empty, too long or not plain text: copy it again",
+            "the access key must be plain text of 1 to 4096 bytes, with no blanks around it: copy it again",
         ),
     ] {
         assert_eq!(from_env(environment), expected);
@@ -384,7 +385,9 @@ fn a_key_that_is_not_unicode_is_refused() {
         ];
         assert_eq!(
             child(name, &environment),
-            format!("the {which} key is empty, too long or not plain text: copy it again")
+            format!(
+                "the {which} key must be plain text of 1 to 4096 bytes, with no blanks around it: copy it again"
+            )
         );
     }
 }
@@ -412,7 +415,7 @@ fn the_environment_comes_before_the_file() {
 
     let text = load(&[]);
     let start = format!(
-        "no keys: set NCLOUD_ACCESS_KEY_ID and NCLOUD_SECRET_ACCESS_KEY, or correct this: \
+        "no keys in the environment: set NCLOUD_ACCESS_KEY_ID and NCLOUD_SECRET_ACCESS_KEY, or correct \
          the key file {}: ",
         file.display()
     );

@@ -171,7 +171,7 @@ fn a_build_without_tls_sends_nothing_over_https_and_says_so() {
         assert!(!error.may_have_taken_effect());
         assert_eq!(
             error.to_string(),
-            "cannot delete r/i: built without TLS: enable feature rustls or native-tls"
+            "cannot delete r/i: built without TLS: enable the feature rustls or native-tls"
         );
     }
     assert_eq!(gateway.connections(), 0);

@@ -281,10 +281,12 @@ fn the_documentation_of_each_kind_says_what_its_error_advises() {
 
 #[test]
 fn what_is_shown_cannot_steer_a_terminal() {
-    assert_eq!(printable("a \"b\" 'c' é 한 😀"), "a \"b\" 'c' é 한 😀");
+    for text in ["a \"b\" 'c' é 한 😀", r"C:\Users\a", r#"\"\'\"#] {
+        assert_eq!(printable(text), text);
+    }
     assert_eq!(
         printable("a\nb\r\t\u{1b}[31m\u{7f}\u{9b}\\"),
-        "a\\nb\\r\\t\\u{1b}[31m\\u{7f}\\u{9b}\\\\"
+        "a\\nb\\r\\t\\u{1b}[31m\\u{7f}\\u{9b}\\"
     );
     let steering = [
         "\u{ad}",
