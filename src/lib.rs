@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, atomic::AtomicI64, atomic::Ordering};
 use std::time::{Duration, Instant, UNIX_EPOCH};
-use std::{env, fs, thread};
+use std::{env, fs::File, thread};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hmac::{Hmac, KeyInit, Mac, digest::zeroize::Zeroize};
@@ -269,7 +269,8 @@ impl ClientBuilder {
     ///
     /// An attempt may take 30 seconds, of which looking up the host may take a quarter, and connecting,
     /// with TLS, another. A look-up that hangs goes on in a thread of its own
-    /// until the system gives up. One thing can hold a call for longer than its time: a proxy that
+    /// until the system gives up (and ureq panics if the
+    /// system gives it no thread). One thing can hold a call for longer than its time: a proxy that
     /// sends its answer to CONNECT byte by byte, which ureq does not bound.
     pub fn timeout(mut self, timeout: Duration) -> ClientBuilder {
         self.0.timeout = timeout;
@@ -291,14 +292,13 @@ impl ClientBuilder {
     /// [`ErrorKind::InvalidInput`] for an API URL that is refused, or a timeout or number of attempts of
     /// zero.
     pub fn build(self) -> Result<Client, Error> {
-        if self.0.timeout.is_zero() || self.0.max_attempts == 0 {
+        let ClientBuilder(mut client) = self;
+        if client.timeout.is_zero() || client.max_attempts == 0 {
             return Err(Error::invalid("timeout and max_attempts must not be zero"));
         }
-        Ok(Client {
-            api_url: check_api_url(&self.0.api_url)?,
-            clock_ahead_ms: Arc::default(), // not that of other clients from a clone of this builder
-            ..self.0
-        })
+        client.api_url = check_api_url(&client.api_url)?;
+        client.clock_ahead_ms = Arc::default(); // not that of a client from a clone of this builder
+        Ok(client)
     }
 }
 
@@ -553,20 +553,23 @@ fn check_key(name: &str, key: &str, is_usable: impl Fn(char) -> bool) -> Result<
     Err(Error::credentials(text))
 }
 
-/// The content is read at once, since a buffer that grows leaves copies of a secret behind.
+/// Reads into a buffer that does not grow, since that would leave copies of a secret behind.
 fn read_key_file(path: &Path) -> io::Result<Vec<u8>> {
-    let metadata = path.metadata()?;
     // Opening a pipe would wait until somebody writes to it.
-    if !metadata.is_file() || metadata.len() > MAX_READ as u64 {
-        return Err(io::Error::other("not a regular file of at most 64 KiB"));
+    if !path.metadata()?.is_file() {
+        return Err(io::Error::other("not a regular file"));
     }
-    fs::read(path)
+    let mut content = Vec::with_capacity(MAX_READ + 1);
+    let mut file = File::open(path)?.take(MAX_READ as u64 + 1);
+    file.read_to_end(&mut content)?;
+    Ok(content)
 }
 
 fn keys_in(content: &[u8]) -> Result<Credentials, Error> {
     let text = std::str::from_utf8(content)
-        .map_err(|_| Error::credentials("not UTF-8 text: save it as UTF-8"))?;
-    let text = text.trim_start_matches('\u{feff}');
+        .ok()
+        .filter(|text| text.len() <= MAX_READ);
+    let text = text.ok_or_else(|| Error::credentials("not UTF-8 text of at most 64 KiB"))?;
     let access_key = key_in(text, "ncloud_access_key_id")?;
     Credentials::new(access_key, key_in(text, "ncloud_secret_access_key")?)
 }
@@ -574,8 +577,11 @@ fn keys_in(content: &[u8]) -> Result<Credentials, Error> {
 /// The value of one key in the default section of a key file.
 fn key_in<'a>(text: &'a str, name: &str) -> Result<&'a str, Error> {
     let mut section = "DEFAULT"; // of the line at hand
-    let values = text.lines().filter_map(|line| {
-        if let Some(header) = line.trim_ascii().strip_prefix('[') {
+    // What may look like the end of a line, or like its beginning, must not hide a header.
+    let lines = text.split(|c| matches!(c, '\n'..='\r' | '\u{85}' | '\u{2028}' | '\u{2029}'));
+    let values = lines.filter_map(|line| {
+        let line = line.trim_start_matches(|c: char| !c.is_ascii_graphic());
+        if let Some(header) = line.strip_prefix('[') {
             // One that is not closed opens a section without a name.
             let (header, _) = header.split_once(']').unwrap_or_default();
             section = header.trim_ascii();
@@ -699,20 +705,20 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// What to do, where the text of the error does not say it.
+    /// What to do, as the end of a line, where the text of the error does not say it.
     fn advice(self) -> &'static str {
         match self {
             Self::InvalidInput | Self::Credentials => "",
-            Self::BadRequest => "check the registry, the image name and the API URL",
-            Self::Unauthorized => "check the access key, the secret key and this machine's clock",
-            Self::Forbidden => "give the account permission to delete images in this registry",
-            Self::NotFound => "check the registry, the image name and the region",
-            Self::Conflict => "try again when nothing else is changing the image",
-            Self::RateLimited => "send fewer requests, or ask for a larger quota",
-            Self::Server => "try again later; a 500 can also mean that there is no such image",
-            Self::UnexpectedResponse => "check the API URL, and for a proxy or a login page",
-            Self::Timeout => "try again, or allow more time",
-            Self::Transport => "check the network, the proxy, the API URL and root certificates",
+            Self::BadRequest => ": check the registry, the image name and the API URL",
+            Self::Unauthorized => ": check the access key, the secret key and this machine's clock",
+            Self::Forbidden => ": give the account permission to delete images in this registry",
+            Self::NotFound => ": check the registry, the image name and the region",
+            Self::Conflict => ": try again when nothing else is changing the image",
+            Self::RateLimited => ": send fewer requests, or ask for a larger quota",
+            Self::Server => ": try again later; a 500 can also mean that there is no such image",
+            Self::UnexpectedResponse => ": check the API URL, and for a proxy or a login page",
+            Self::Timeout => ": try again, or allow more time",
+            Self::Transport => ": check the network, the proxy, the API URL and root certificates",
         }
     }
 }
@@ -811,10 +817,7 @@ impl Display for Error {
         for said in [message, code, trace_id].into_iter().flatten() {
             f.write_str(&said)?;
         }
-        match self.kind().advice() {
-            "" => {}
-            advice => write!(f, ": {advice}")?,
-        }
+        f.write_str(self.kind().advice())?;
         let ahead_s = self.sent.clock_ahead_ms / 1000;
         if self.kind() == ErrorKind::Unauthorized && ahead_s != 0 {
             let side = if ahead_s > 0 { "behind" } else { "ahead of" };
@@ -948,7 +951,7 @@ impl Client {
             }
             in_doubt |= sent.in_doubt;
             (sent.in_doubt, sent.attempts) = (in_doubt, attempts);
-            let mut wait = backoff(attempts).max(sent.retry_after.unwrap_or_default());
+            let wait = backoff(attempts).max(sent.retry_after.unwrap_or_default());
             if error.kind == ErrorKind::Unauthorized {
                 // The clock may be the reason: try once with the service's.
                 let is_clock_wrong = sent.clock_ahead_ms.abs() > CLOCK_TOLERANCE_MS;
@@ -956,7 +959,6 @@ impl Client {
                 clock_corrected |= is_clock_wrong;
                 clock_ahead_ms += sent.clock_ahead_ms;
                 sent.clock_ahead_ms = if clock_corrected { clock_ahead_ms } else { 0 };
-                wait = Duration::ZERO;
             }
             if !sent.is_transient || attempts >= self.max_attempts || wait >= time_left() {
                 return Err(error);
@@ -1015,8 +1017,8 @@ impl Client {
             .call()
             .map_err(|error| no_answer(&self.api_url, error, started.elapsed()))?;
         let mut body = Vec::new();
-        let reader = response.body_mut().as_reader().take(MAX_READ as u64 + 1);
-        let was_cut = { reader }.read_to_end(&mut body).is_err();
+        let mut reader = response.body_mut().as_reader().take(MAX_READ as u64 + 1);
+        let was_cut = reader.read_to_end(&mut body).is_err();
         sort_answer(&response, &body, was_cut, signed)
     }
 }
@@ -1040,10 +1042,10 @@ fn now_ms() -> i64 {
 
 /// Sorts what ureq reports instead of an answer, the given time after the attempt's start.
 fn no_answer(api_url: &str, error: ureq::Error, elapsed: Duration) -> Error {
-    use ureq::{Error as E, Timeout as T};
-    use {ErrorKind as K, io::ErrorKind::InvalidData};
+    use {ErrorKind as K, io::ErrorKind::InvalidData, ureq::Error as E, ureq::Timeout as T};
     let cause = printable(error.to_string().trim_start_matches("io: "));
     let is_certificate = cause.starts_with("invalid peer certificate");
+    let is_native_tls = cause.starts_with("native-tls: ");
     let (kind, may_be_sent, is_transient) = match &error {
         E::Timeout(T::Resolve | T::Connect) => (K::Timeout, false, true),
         E::Timeout(_) => (K::Timeout, true, true),
@@ -1053,10 +1055,10 @@ fn no_answer(api_url: &str, error: ureq::Error, elapsed: Duration) -> Error {
         // and bytes that are not TLS, at any time.
         E::Io(error) if error.kind() == InvalidData => (K::Transport, !is_certificate, false),
         E::Io(_) => (K::Transport, true, true),
-        #[cfg(feature = "native-tls")]
-        E::NativeTls(_) => (K::Transport, false, cause.contains("unexpected EOF")),
         E::Protocol(_) | E::LargeResponseHeader(..) => (K::UnexpectedResponse, true, true),
         E::RequireHttpsOnly(_) | E::Tls(_) | E::TlsRequired => (K::InvalidInput, false, false),
+        // Its variant exists only if ureq has this library, which another crate may have brought.
+        _ if is_native_tls => (K::Transport, false, cause.contains("unexpected EOF")),
         _ => (K::Transport, true, false),
     };
     let mut failure = Error::new(kind, format!("no answer from {api_url} ({cause})"));
@@ -1067,13 +1069,12 @@ fn no_answer(api_url: &str, error: ureq::Error, elapsed: Duration) -> Error {
 /// Whether an I/O error comes from looking up the host or connecting. An established connection
 /// reports the same kinds on Linux, but not before it has retransmitted (tcp(7), `tcp_retries2`).
 fn is_from_connecting(error: &io::Error, elapsed: Duration) -> bool {
-    use io::ErrorKind as Io;
+    use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable, PermissionDenied};
     let is_lookup = error.to_string().starts_with("failed to lookup address");
     match error.kind() {
-        Io::ConnectionRefused
-        | Io::HostUnreachable
-        | Io::NetworkUnreachable
-        | Io::PermissionDenied => elapsed < Duration::from_millis(200),
+        ConnectionRefused | HostUnreachable | NetworkUnreachable | PermissionDenied => {
+            elapsed < Duration::from_millis(200)
+        }
         // The standard library gives a failed look-up a kind that cannot be named. The codes are
         // those of Windows, from WSAHOST_NOT_FOUND on.
         _ => is_lookup || matches!(error.raw_os_error(), Some(11001..=11004)),
@@ -1101,24 +1102,24 @@ fn sort_answer(
 
     let body = String::from_utf8_lossy(body);
     let header = |name| headers.get(name)?.to_str().ok();
-    let said = |text: &str| Some(redact(text, signed)).filter(|text| !text.is_empty());
-    let member = |name| json_member(&body, name).and_then(|value| said(&value));
-    let code = member("errorCode").or_else(|| member("returnCode"));
+    let said = |text: &String| redact(text, signed);
+    let codes = ["errorCode", "returnCode"].map(|name| json_member(&body, name));
+    let messages = ["message", "returnMessage"].map(|name| json_member(&body, name));
     // With code 300 the gateway says that it does not know the URL.
-    let is_json = is_whole && is_json_object(&body) && code.as_deref() != Some("300");
+    let knows_url = !codes.iter().flatten().any(|code| code.trim() == "300");
+    let is_json = is_whole && is_json_object(&body) && knows_url;
     let kind = kind_of(status.as_u16(), is_empty || is_json);
     let date_ms = header("Date").and_then(http_date_ms);
-    let is_cut_success = status.is_success() && was_cut;
+    let cut_success = status.is_success() && was_cut;
     let mut error = Error::new(kind, format!("the answer was {status}"));
     *error.sent = Sent {
         status: Some(status.as_u16()),
-        code,
-        message: member("message").or_else(|| member("returnMessage")),
-        trace_id: header("x-ncp-trace-id").and_then(said),
+        code: codes.iter().flatten().next().map(said),
+        message: messages.iter().flatten().next().map(said),
+        trace_id: header("x-ncp-trace-id").map(|id| redact(id, signed)),
         retry_after: header("Retry-After").and_then(|value| retry_after(value, date_ms)),
         in_doubt: !status.is_client_error() || status == 408,
-        is_transient: is_cut_success
-            || matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504),
+        is_transient: cut_success || matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504),
         proves_absence: kind == ErrorKind::NotFound && is_json,
         clock_ahead_ms: date_ms.map_or(0, |date_ms| date_ms - signed.timestamp_ms),
         ..Sent::default()
@@ -1188,14 +1189,15 @@ fn is_json_object(text: &str) -> bool {
 /// quotation mark is escaped, so the name in quotation marks and a colon can only be a member.
 fn json_member(json: &str, name: &str) -> Option<String> {
     let quoted = format!("\"{name}\"");
-    let value = json.match_indices(&quoted).find_map(|(at, _)| {
+    json.match_indices(&quoted).find_map(|(at, _)| {
         let after = json.get(at + quoted.len()..)?.trim_ascii_start();
-        Some(after.strip_prefix(':')?.trim_ascii_start())
-    })?;
-    match value.strip_prefix('"') {
-        Some(string) => Some(json_string(string)),
-        None => Some(value.chars().take_while(char::is_ascii_digit).collect()),
-    }
+        let value = after.strip_prefix(':')?.trim_ascii_start();
+        let text = match value.strip_prefix('"') {
+            Some(string) => json_string(string),
+            None => value.chars().take_while(char::is_ascii_digit).collect(),
+        };
+        (!text.is_empty()).then_some(text)
+    })
 }
 
 /// A JSON string, from after its first quotation mark to its last, or to where the text was cut.
@@ -1227,7 +1229,10 @@ fn json_string(text: &str) -> String {
 fn redact(text: &str, signed: &SignedRequest) -> String {
     let [.., (_, access_key), (_, signature)] = &signed.headers;
     // JSON and URLs often lose the padding. The access key is no secret, but logs need not have it.
-    let text = text.replace(signature.trim_end_matches('='), "[signature]");
+    let unpadded = signature.trim_end_matches('=');
+    let text = text
+        .replace(signature, "[signature]")
+        .replace(unpadded, "[signature]");
     printable(&text.replace(access_key, "[access key]"))
 }
 

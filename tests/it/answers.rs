@@ -175,7 +175,7 @@ const OF_THE_SERVICE: [&str; 9] = [
 ];
 
 /// 404s with a body that the service does not send, or not like this: they prove nothing.
-const OF_OTHERS: [&str; 12] = [
+const OF_OTHERS: [&str; 15] = [
     "default backend - 404",
     "404 page not found\n",
     "<html>\r\n<head><title>404 Not Found</title></head>\r\n</html>",
@@ -184,6 +184,9 @@ const OF_OTHERS: [&str; 12] = [
     r#"{"error":{"errorCode":300}}"#,
     r#"{"responseError":{"returnCode":"300"}}"#,
     r#"{"returnCode":300}"#,
+    r#"{"errorCode":null,"error":{"errorCode":"300"}}"#,
+    r#"{"error":{"errorCode":"404"},"responseError":{"returnCode":"300"}}"#,
+    r#"{"error":{"errorCode":" 300 "}}"#,
     r#"[{"returnCode":"404"}]"#,
     r#""{}""#,
     "{not found}",
@@ -474,4 +477,18 @@ fn no_connection_is_a_transport_error_with_its_cause() {
             .unwrap()
             .is::<ncloud_container_registry::ureq::Error>()
     );
+}
+
+#[test]
+fn an_attempt_for_which_no_time_is_left_leaves_no_doubt() {
+    // All of 127.0.0.0/8 is loopback, and nothing listens at this address.
+    for nanoseconds in [1, 1_000, 100_000] {
+        let timeout = std::time::Duration::from_nanos(nanoseconds);
+        let client = builder_at("http://127.0.0.77:1")
+            .timeout(timeout)
+            .build()
+            .unwrap();
+        let error = client.delete_image("r", "i").unwrap_err();
+        assert!(!error.may_have_taken_effect(), "{error}");
+    }
 }

@@ -242,3 +242,17 @@ fn a_difference_that_no_answer_confirmed_is_forgotten() {
     }
     client.delete_image("r", "i").unwrap();
 }
+
+#[test]
+fn a_difference_that_is_corrected_already_is_not_blamed() {
+    let gateway = Gateway::with(&["r/i"]);
+    gateway.set_clock_ahead(HOUR_MS);
+    let client = client(&gateway);
+    client.delete_image("r", "i").unwrap();
+    let service_time = SystemTime::now() + Duration::from_secs(3600);
+    let date = httpdate::fmt_http_date(service_time);
+    gateway.answer(answer("401 Unauthorized", &format!("Date: {date}\r\n"), ""));
+    let error = refused(&client);
+    assert_eq!(error.attempts(), 1);
+    assert!(!error.to_string().contains(", which is "), "{error}");
+}

@@ -233,6 +233,17 @@ fn keys_that_nobody_pointed_at_are_not_used() {
         (format!("[\u{1b}]\n{}", pair("T")), under("\\u{1b}", access)),
         // No header either, so not shown.
         (format!("[DEFAULT\n{}", pair("T")), under("", access)),
+        // What an editor may show as the beginning of a line, or not show at all.
+        (format!("[DEFAULT]\n\u{feff}{prod}"), under("prod", access)),
+        (
+            format!("[DEFAULT]\n\u{a0}\u{200b}\0{prod}"),
+            under("prod", access),
+        ),
+        (format!("[DEFAULT]\r{prod}"), under("prod", access)),
+        (format!("# old\r{prod}"), under("prod", access)),
+        (format!("# old\u{2028}{prod}"), under("prod", access)),
+        (format!("# old\u{b}{prod}"), under("prod", access)),
+        (format!("# old\u{85}{prod}"), under("prod", access)),
         // No pair is put together from two sections.
         (
             format!("{prod}[DEFAULT]\n{access} = a\n"),
@@ -262,14 +273,14 @@ fn a_file_that_cannot_be_used_says_why() {
     );
     assert_eq!(
         from_text(b"ncloud_access_key_id = \xff\n"),
-        "the key file PATH: not UTF-8 text: save it as UTF-8"
+        "the key file PATH: not UTF-8 text of at most 64 KiB"
     );
     let pair = "ncloud_access_key_id = AKTEST0123456789abcd\nncloud_secret_access_key = s\n";
     let fill = |length: usize| pair.to_owned() + &"#".repeat(length - pair.len());
     assert!(from_text(fill(64 * 1024)).starts_with(ACCESS_KEY));
     assert_eq!(
         from_text(fill(64 * 1024 + 1)),
-        "the key file PATH: not a regular file of at most 64 KiB"
+        "the key file PATH: not UTF-8 text of at most 64 KiB"
     );
 
     let missing = std::env::temp_dir()
@@ -286,11 +297,17 @@ fn a_file_that_cannot_be_used_says_why() {
     let folder = Credentials::from_file(std::env::temp_dir()).unwrap_err();
     assert_eq!(folder.kind(), ErrorKind::Credentials);
     assert!(
-        folder
-            .to_string()
-            .contains("not a regular file of at most 64 KiB"),
+        folder.to_string().contains("not a regular file"),
         "{folder}"
     );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_states_no_length_is_read_up_to_the_limit() {
+    // All of it would be hundreds of GiB.
+    let error = Credentials::from_file("/proc/self/pagemap").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Credentials);
 }
 
 #[cfg(unix)]
@@ -523,7 +540,7 @@ fn an_answer_that_repeats_the_request_shows_no_key_and_no_signature() {
     assert!(!shown.contains(ACCESS_KEY));
     assert_eq!(
         error.message(),
-        Some("no [signature]= or [signature] for [access key]")
+        Some("no [signature] or [signature] for [access key]")
     );
     assert_eq!(error.code(), Some("[signature]"));
     assert_eq!(error.trace_id(), Some("[signature][access key]"));
