@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, atomic::AtomicI64, atomic::Ordering};
 use std::time::{Duration, Instant, UNIX_EPOCH};
-use std::{env, fs::File, thread};
+use std::{env, fs::File, iter::once, thread};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hmac::{Hmac, KeyInit, Mac, digest::zeroize::Zeroize};
@@ -19,8 +19,8 @@ use ureq::http::{Response, Uri, Version};
 pub use ureq;
 
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
-/// A greater difference means a wrong clock: it is more than a slow answer can cause, and well inside
-/// the 5 minutes that the service allows.
+/// A greater difference means a wrong clock: it is more than a slow answer can cause, and well
+/// inside the 5 minutes that the service allows.
 const CLOCK_TOLERANCE_MS: i64 = 60_000;
 /// Bytes of an answer's body, or of a key file, that are read: more than either ever needs.
 const MAX_READ: usize = 64 * 1024;
@@ -47,8 +47,9 @@ pub struct Client {
     credentials: Credentials,
     api_url: Arc<str>,
     agent: ureq::Agent,
-    /// Whether `agent` is the default one in a build without TLS. Such an agent would use the TLS that
-    /// another crate of the program switched on in ureq, and panic if that lacks a provider or roots.
+    /// Whether `agent` is the default one in a build without TLS. Such an agent would use the TLS
+    /// that another crate of the program switched on in ureq, and panic if that lacks a provider or
+    /// roots.
     lacks_tls: bool,
     timeout: Duration,
     max_attempts: u32,
@@ -116,7 +117,7 @@ impl Client {
     /// ```
     pub fn delete_image(&self, registry: &str, image_name: &str) -> Result<(), Error> {
         let url = self.image_url(registry, image_name)?;
-        self.send(&url)
+        self.send(url)
             .map_err(|error| error.context(&format!("cannot delete {registry}/{image_name}:")))
     }
 
@@ -174,7 +175,7 @@ impl Client {
         image_name: &str,
     ) -> Result<SignedRequest, Error> {
         let url = self.image_url(registry, image_name)?;
-        Ok(self.sign(&url, self.clock_ahead_ms.load(Ordering::Relaxed)))
+        Ok(self.sign(url, self.clock_ahead_ms.load(Ordering::Relaxed)))
     }
 }
 
@@ -235,10 +236,10 @@ impl ClientBuilder {
     }
 
     /// An agent to send with, for a proxy, root certificates or timeouts of your own. Default: an
-    /// agent that takes the proxy from the environment (`ALL_PROXY`, `HTTPS_PROXY`, `HTTP_PROXY`, and
-    /// `NO_PROXY`). Whatever the agent says, redirects are not followed, and
-    /// `http` to loopback uses no proxy. Its global, resolve and connect timeouts hold where they
-    /// are shorter than [this crate's](ClientBuilder::timeout); its other timeouts are kept.
+    /// agent that takes the proxy from the environment (`ALL_PROXY`, `HTTPS_PROXY`, `HTTP_PROXY`
+    /// and `NO_PROXY`). Whatever the agent says, redirects are not followed, and `http` to loopback
+    /// uses no proxy. Its global, resolve and connect timeouts hold where they are shorter than
+    /// [this crate's](ClientBuilder::timeout); its other timeouts are kept.
     ///
     /// # Panics
     ///
@@ -267,11 +268,11 @@ impl ClientBuilder {
     /// The time that a call may take, with all its attempts and the waits between them. Default:
     /// 60 seconds, enough for one attempt that hangs and another after it.
     ///
-    /// An attempt may take 30 seconds, of which looking up the host may take a quarter, and connecting,
-    /// with TLS, another. A look-up that hangs goes on in a thread of its own
-    /// until the system gives up (and ureq panics if the
-    /// system gives it no thread). One thing can hold a call for longer than its time: a proxy that
-    /// sends its answer to CONNECT byte by byte, which ureq does not bound.
+    /// An attempt may take 30 seconds, of which looking up the host may take a quarter, and
+    /// connecting, with TLS, another. A look-up that hangs goes on in a thread of its own until the
+    /// system gives up (ureq panics if the system gives it no thread). One thing can hold a call
+    /// for longer than its time: a proxy that sends its answer to CONNECT byte by byte, which ureq
+    /// does not bound.
     pub fn timeout(mut self, timeout: Duration) -> ClientBuilder {
         self.0.timeout = timeout;
         self
@@ -289,8 +290,8 @@ impl ClientBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] for an API URL that is refused, or a timeout or number of attempts of
-    /// zero.
+    /// [`ErrorKind::InvalidInput`] for an API URL that is refused, a timeout of zero, or no
+    /// attempts.
     pub fn build(self) -> Result<Client, Error> {
         let ClientBuilder(mut client) = self;
         if client.timeout.is_zero() || client.max_attempts == 0 {
@@ -313,7 +314,7 @@ impl Debug for ClientBuilder {
 pub struct SignedRequest {
     url: String,
     timestamp_ms: i64,
-    headers: [(&'static str, String); 4],
+    headers: [(&'static str, String); 3],
 }
 
 impl SignedRequest {
@@ -330,7 +331,8 @@ impl SignedRequest {
     /// The headers that the service requires, as name and value. The signature, which is one of
     /// them, is valid for 5 minutes.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.headers.iter().map(|(name, value)| (*name, &**value))
+        let signed = self.headers.iter().map(|(name, value)| (*name, &**value));
+        once(("Content-Type", "application/json")).chain(signed)
     }
 }
 
@@ -343,8 +345,9 @@ impl Debug for SignedRequest {
 
 /// The regions of the service, on the vendor's three sites.
 ///
-/// Sources: [Container Registry overview](https://api.ncloud-docs.com/docs/en/compute-containerregistry)
-/// and, for government, [API V2](https://api-gov.ncloud-docs.com/docs/containerregistry-apiv2).
+/// Sources: [Container Registry
+/// overview](https://api.ncloud-docs.com/docs/en/compute-containerregistry) and, for government,
+/// [API V2](https://api-gov.ncloud-docs.com/docs/containerregistry-apiv2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Region {
@@ -419,8 +422,8 @@ impl Credentials {
     /// # Errors
     ///
     /// [`ErrorKind::Credentials`] if a key is empty, is longer than 4096 bytes, begins or ends with
-    /// a blank or a line break, or contains a control character or U+FFFD, or if the access key is not
-    /// ASCII.
+    /// a blank or a line break, or contains a control character or U+FFFD, or if the access key is
+    /// not ASCII.
     pub fn new(access_key: &str, secret_key: &str) -> Result<Credentials, Error> {
         // What a header can carry, and text. What a valid key looks like is for the service to say.
         check_key("access key", access_key, |c| matches!(c, ' '..='~'))?;
@@ -655,8 +658,8 @@ struct Sent {
     is_transient: bool,
     /// Whether the service itself said that there is no such image.
     proves_absence: bool,
-    /// How far the service's clock is ahead: of the signed timestamp, as long as a call goes on, and
-    /// of this machine's clock in the error of a 401 that it may explain.
+    /// How far the service's clock is ahead: of the signed timestamp, as long as a call goes on,
+    /// and of this machine's clock in the error of a 401 that it may explain.
     clock_ahead_ms: i64,
 }
 
@@ -671,36 +674,37 @@ pub enum ErrorKind {
     /// they belong.
     Credentials,
     /// 400, or a 4xx status without a kind of its own: the service did not understand the request.
-    /// To do: check the registry, the image name and the API URL.
+    /// What to do: check the registry, the image name and the API URL.
     BadRequest,
     /// 401: the service did not accept the keys, the signature or its timestamp.
-    /// To do: check the access key, the secret key and this machine's clock.
+    /// What to do: check the access key, the secret key and this machine's clock.
     Unauthorized,
     /// 403: the account may not delete this image.
-    /// To do: give the account permission to delete images in this registry.
+    /// What to do: give the account permission to delete images in this registry.
     Forbidden,
-    /// 404 from the service, or an empty 404, which may also come from something in between: there is
-    /// no such registry or image.
-    /// To do: check the registry, the image name and the region.
+    /// 404 from the service, or an empty 404, which may also come from something in between: there
+    /// is no such registry or image.
+    /// What to do: check the registry, the image name and the region.
     NotFound,
     /// 409: something else was changing the image.
-    /// To do: try again when nothing else is changing the image.
+    /// What to do: try again when nothing else is changing the image.
     Conflict,
     /// 429: too many requests, or a quota is used up; see [`Error::retry_after`].
-    /// To do: send fewer requests, or ask for a larger quota.
+    /// What to do: send fewer requests, or ask for a larger quota.
     RateLimited,
     /// 5xx: the service or its gateway failed.
-    /// To do: try again later; a 500 can also mean that there is no such image.
+    /// What to do: try again later; a 500 can also mean that there is no such image.
     Server,
-    /// An answer that the service does not give: a redirect, a success status that confirms nothing,
-    /// a 404 page of something in between, or one for an unknown URL, something that is not HTTP.
-    /// To do: check the API URL, and for a proxy or a login page.
+    /// An answer that the service does not give: a redirect, a success status that confirms
+    /// nothing, a 404 page of something in between, or one for an unknown URL, something that is
+    /// not HTTP.
+    /// What to do: check the API URL, and for a proxy or a login page.
     UnexpectedResponse,
     /// No answer in time, or 408.
-    /// To do: try again, or allow more time.
+    /// What to do: try again, or allow more time.
     Timeout,
     /// No connection, a lost connection, or a certificate that is not trusted.
-    /// To do: check the network, the proxy, the API URL and root certificates.
+    /// What to do: check the network, the proxy, the API URL and root certificates.
     Transport,
 }
 
@@ -842,9 +846,10 @@ impl std::error::Error for Error {
 
 // What is refused, before anything is sent.
 
-/// Allows names that can exist: one label of a host name for a registry (RFC 1035, section 2.3.4), and
-/// little more than what the Docker Registry v2 specification allows for an image, which its clients
-/// limit to 255 bytes. Any other could be read as another resource on the way, such as the registry.
+/// Allows names that can exist: one label of a host name for a registry (RFC 1035, section 2.3.4),
+/// and little more than what the Docker Registry v2 specification allows for an image, which its
+/// clients limit to 255 bytes. Any other could be read as another resource on the way, such as the
+/// registry.
 fn check_names(registry: &str, image_name: &str) -> Result<(), Error> {
     let is_registry_wrong = registry.len() > 63 || !is_name(registry, "-");
     let mut components = image_name.split('/');
@@ -923,7 +928,7 @@ impl Client {
     }
 
     /// Sends requests until one is answered for good, or no time or no attempt is left.
-    fn send(&self, url: &str) -> Result<(), Error> {
+    fn send(&self, mut url: String) -> Result<(), Error> {
         if self.lacks_tls && url.starts_with("https:") {
             let text = "built without TLS: enable the feature rustls or native-tls";
             return Err(Error::invalid(text));
@@ -939,6 +944,7 @@ impl Client {
             let signed = self.sign(url, clock_ahead_ms);
             // In no time at all, ureq could not tell where it ended.
             let outcome = self.attempt(&signed, time_left().max(Duration::from_millis(1)));
+            url = signed.url;
             if clock_corrected && outcome.as_ref().err().is_none_or(Error::proves_signature) {
                 self.clock_ahead_ms.store(clock_ahead_ms, Ordering::Relaxed);
             }
@@ -968,7 +974,7 @@ impl Client {
     }
 
     /// Signs a request for this moment.
-    fn sign(&self, url: &str, clock_ahead_ms: i64) -> SignedRequest {
+    fn sign(&self, url: String, clock_ahead_ms: i64) -> SignedRequest {
         let timestamp_ms = now_ms() + clock_ahead_ms;
         let timestamp = u64::try_from(timestamp_ms).unwrap_or_default();
         // The third slash comes after the scheme's two and the host.
@@ -977,10 +983,9 @@ impl Client {
         let access_key = self.credentials.access_key().to_owned();
         let signature = self.credentials.sign("DELETE", request_target, timestamp);
         SignedRequest {
-            url: url.to_owned(),
+            url,
             timestamp_ms,
             headers: [
-                ("Content-Type", "application/json".to_owned()),
                 ("x-ncp-apigw-timestamp", timestamp.to_string()),
                 ("x-ncp-iam-access-key", access_key),
                 ("x-ncp-apigw-signature-v2", signature),
@@ -993,8 +998,8 @@ impl Client {
         let own = self.agent.config().timeouts();
         let shorter = |own: Option<Duration>, limit| own.map_or(limit, |own| own.min(limit));
         let timeout = shorter(own.global, Duration::from_secs(30)).min(time_left);
-        // What comes before the request ends before the attempt does, even behind a proxy, which
-        // is looked up, connected to and waited for. So a timeout there tells that nothing was sent.
+        // What comes before the request ends before the attempt does, even behind a proxy, which is
+        // looked up, connected to and waited for. So a timeout there tells that nothing was sent.
         let share = timeout / 4;
         let mut config = self
             .agent
@@ -1051,8 +1056,8 @@ fn no_answer(api_url: &str, error: ureq::Error, elapsed: Duration) -> Error {
         E::Timeout(_) => (K::Timeout, true, true),
         E::HostNotFound | E::ConnectProxyFailed(_) => (K::Transport, false, true),
         E::Io(error) if is_from_connecting(error, elapsed) => (K::Transport, false, true),
-        // rustls reports two things like this: a certificate that is not trusted, before the request,
-        // and bytes that are not TLS, at any time.
+        // rustls reports two things like this: a certificate that is not trusted, before the
+        // request, and bytes that are not TLS, at any time.
         E::Io(error) if error.kind() == InvalidData => (K::Transport, !is_certificate, false),
         E::Io(_) => (K::Transport, true, true),
         E::Protocol(_) | E::LargeResponseHeader(..) => (K::UnexpectedResponse, true, true),
@@ -1081,7 +1086,8 @@ fn is_from_connecting(error: &io::Error, elapsed: Duration) -> bool {
     }
 }
 
-/// Success is 204, or a 200 or 201 (of the vendor's list of common statuses) that states to be empty.
+/// Success is 204, or a 200 or 201 (of the vendor's list of common statuses) that states to be
+/// empty.
 fn sort_answer(
     response: &Response<ureq::Body>,
     body: &[u8],
@@ -1173,8 +1179,8 @@ fn http_date_ms(text: &str) -> Option<i64> {
     Some(((days - 719_469) * 86_400 + seconds) * 1000)
 }
 
-/// Whether `text` looks like a JSON object whose end is not cut off, as then fewer braces close than
-/// open.
+/// Whether `text` looks like a JSON object whose end is not cut off, as then fewer braces close
+/// than open.
 fn is_json_object(text: &str) -> bool {
     let unescaped = text.replace(r"\\", "").replace(r#"\""#, "");
     let outside_strings: String = unescaped.split('"').step_by(2).collect();

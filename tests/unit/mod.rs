@@ -274,7 +274,7 @@ fn the_documentation_of_each_kind_says_what_its_error_advises() {
         K::Transport,
     ] {
         let advice = kind.advice().strip_prefix(": ").unwrap();
-        let documented = format!("To do: {advice}.\n    {kind:?},");
+        let documented = format!("What to do: {advice}.\n    {kind:?},");
         assert!(source.contains(&documented), "{documented}");
         assert!(Error::new(kind, "x").to_string().ends_with(advice));
     }
