@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -13,7 +12,7 @@ use ncloud_container_registry::ureq::{self, config::Config, http::Uri};
 use ncloud_container_registry::{Error, ErrorKind};
 
 use crate::gateway::{Act, Exchange, Gateway, NO_SUCH_IMAGE, Then, answer};
-use crate::{builder, builder_at, client};
+use crate::{builder, builder_at, client, in_parallel};
 
 /// One way that an attempt can end.
 struct Fault {
@@ -226,20 +225,6 @@ fn suffer(faults: &[&Fault]) -> (Result<(), Error>, Gateway) {
         .build()
         .unwrap();
     (client.delete_image("r", "i"), gateway)
-}
-
-/// Most rows wait most of the time, so many of them share a core.
-fn in_parallel<T: Sync>(rows: &[T], check: impl Fn(&T) + Sync) {
-    let next = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..40 {
-            scope.spawn(|| {
-                while let Some(row) = rows.get(next.fetch_add(1, Ordering::SeqCst)) {
-                    check(row);
-                }
-            });
-        }
-    });
 }
 
 fn assert_holds(gateway: &Gateway, is_gone: bool, what: &str) {

@@ -10,6 +10,7 @@
 
 use std::ffi::OsStr;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ncloud_container_registry::{Client, ClientBuilder, Credentials, Region};
@@ -45,6 +46,20 @@ fn builder_at(api_url: &str) -> ClientBuilder {
 
 fn client(gateway: &Gateway) -> Client {
     builder(gateway).build().unwrap()
+}
+
+/// Most rows wait most of the time, so many of them share a core.
+fn in_parallel<T: Sync>(rows: &[T], check: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..100 {
+            scope.spawn(|| {
+                while let Some(row) = rows.get(next.fetch_add(1, Ordering::SeqCst)) {
+                    check(row);
+                }
+            });
+        }
+    });
 }
 
 /// No thread of a test waits longer for the other side.
