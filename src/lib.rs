@@ -614,12 +614,15 @@ fn key_in<'a>(text: &'a str, name: &str) -> Result<&'a str, Error> {
 /// assert_eq!(ncloud_container_registry::percent_encode("hello/world 1"), "hello%2Fworld%201");
 /// ```
 pub fn percent_encode(segment: &str) -> String {
+    let digit = |value: u8| char::from(value + if value < 10 { b'0' } else { b'A' - 10 });
     let mut encoded = String::with_capacity(3 * segment.len());
     for byte in segment.bytes() {
         if is_unreserved(byte.into()) {
             encoded.push(byte.into());
         } else {
-            encoded.extend(['%', hex_digit(byte >> 4), hex_digit(byte & 0x0F)]);
+            encoded.push('%');
+            encoded.push(digit(byte >> 4));
+            encoded.push(digit(byte & 0x0F));
         }
     }
     encoded
@@ -627,10 +630,6 @@ pub fn percent_encode(segment: &str) -> String {
 
 fn is_unreserved(character: char) -> bool {
     character.is_ascii_alphanumeric() || matches!(character, '-' | '.' | '_' | '~')
-}
-
-fn hex_digit(value: u8) -> char {
-    char::from(value + if value < 10 { b'0' } else { b'A' - 10 })
 }
 
 /// Why a call failed: what was wrong, with which value, and what to do about it, in one line.
