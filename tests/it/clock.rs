@@ -256,3 +256,22 @@ fn a_difference_that_is_corrected_already_is_not_blamed() {
     assert_eq!(error.attempts(), 1);
     assert!(!error.to_string().contains(", which is "), "{error}");
 }
+
+#[test]
+fn clients_of_one_builder_have_differences_of_their_own() {
+    let gateway = Gateway::with(&["r/i"]);
+    gateway.set_clock_ahead(HOUR_MS);
+    let builder = builder(&gateway);
+    builder
+        .clone()
+        .build()
+        .unwrap()
+        .delete_image("r", "i")
+        .unwrap();
+    assert_eq!(gateway.requests().len(), 2);
+    let other = builder.build().unwrap();
+    let signed = other.sign_delete_image("r", "i").unwrap();
+    let timestamp_ms: u128 = signed.headers().nth(1).unwrap().1.parse().unwrap();
+    let now_ms = UNIX_EPOCH.elapsed().unwrap().as_millis();
+    assert!(timestamp_ms.abs_diff(now_ms) < 60_000);
+}
