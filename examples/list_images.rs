@@ -73,10 +73,9 @@ fn list(api_url: &str, keys: &Credentials, registry: &str, prefix: &str) -> List
         let request = request.header("x-ncp-iam-access-key", keys.access_key());
         let signature = keys.sign("GET", target, now_ms);
         let request = request.header("x-ncp-apigw-signature-v2", signature);
-        let advice = "check the registry, the region, the keys and the clock";
-        let response = request.call();
-        let mut response =
-            response.map_err(|e| format!("cannot list {registry}: {e}; {advice}"))?;
+        let failed =
+            |error| format!("cannot list {registry}: {error}; check names, keys and clock");
+        let mut response = request.call().map_err(failed)?;
         let list: serde_json::Value = serde_json::from_reader(response.body_mut().as_reader())?;
         let images = list["results"].as_array().ok_or("no list of images")?;
         for image in images {
