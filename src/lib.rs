@@ -941,8 +941,8 @@ impl Client {
         loop {
             attempts += 1;
             let signed = self.sign(url, clock_ahead_ms);
-            // In no time at all, ureq could not tell where it ended.
-            let outcome = self.attempt(&signed, time_left().max(Duration::from_millis(1)));
+            // In less time than this, nobody could tell where it ended.
+            let outcome = self.attempt(&signed, time_left().max(Duration::from_millis(10)));
             url = signed.url;
             if clock_corrected && outcome.as_ref().err().is_none_or(Error::proves_signature) {
                 self.clock_ahead_ms.store(clock_ahead_ms, Ordering::Relaxed);

@@ -483,17 +483,3 @@ fn no_connection_is_a_transport_error_with_its_cause() {
             .is::<ncloud_container_registry::ureq::Error>()
     );
 }
-
-#[test]
-fn an_attempt_for_which_no_time_is_left_leaves_no_doubt() {
-    // All of 127.0.0.0/8 is loopback, and nothing listens at this address.
-    for nanoseconds in [1, 1_000, 100_000] {
-        let timeout = std::time::Duration::from_nanos(nanoseconds);
-        let client = builder_at("http://127.0.0.77:1")
-            .timeout(timeout)
-            .build()
-            .unwrap();
-        let error = client.delete_image("r", "i").unwrap_err();
-        assert!(!error.may_have_taken_effect(), "{error}");
-    }
-}

@@ -411,7 +411,7 @@ fn list(images: &BTreeSet<String>, registry: &str, page: usize, size: usize) -> 
     )
 }
 
-/// Whether the four headers stand in the request once each and fit its raw target and the time.
+/// Whether the request has the four headers once each, and they fit its raw target and the time.
 fn is_signed(request: &Request, now_ms: i64) -> bool {
     let (Some(content_type), Some(access_key), Some(timestamp), Some(signature)) = (
         request.one("content-type"),

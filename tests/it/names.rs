@@ -103,7 +103,7 @@ fn a_name_that_cannot_exist_is_refused_unsent() {
     assert_eq!(gateway.connections(), 0);
 }
 
-/// The rule once more, character by character.
+/// The rule again, character by character.
 fn can_exist(registry: &str, image: &str) -> bool {
     let is_name = |text: &str, inside: &str| {
         let outside = "abcdefghijklmnopqrstuvwxyz0123456789";
