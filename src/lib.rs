@@ -872,7 +872,7 @@ fn check_names(registry: &str, image_name: &str) -> Result<(), Error> {
     } else if is_registry_wrong {
         "must be 1 to 63 characters of a-z, 0-9 and -, with a letter or digit at both ends"
     } else {
-        "must be parts joined by /, each of a-z, 0-9, . _ -, with a letter or digit at both ends"
+        "must be parts of a-z, 0-9 and . _ - (not at their ends), joined by /, of 255 bytes at most"
     };
     let name = printable(name);
     Err(Error::invalid(format!("the {what} \"{name}\" {why}")))

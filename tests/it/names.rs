@@ -9,7 +9,7 @@ use crate::gateway::Gateway;
 const REGISTRY: &str =
     "must be 1 to 63 characters of a-z, 0-9 and -, with a letter or digit at both ends";
 const IMAGE: &str =
-    "must be parts joined by /, each of a-z, 0-9, . _ -, with a letter or digit at both ends";
+    "must be parts of a-z, 0-9 and . _ - (not at their ends), joined by /, of 255 bytes at most";
 const ALONE: &str = "must be the name alone, such as my-registry, without host or image";
 const ENCODED: &str = "contains a %: give it unencoded, such as hello/world";
 const UPPER_CASE: &str = "contains an upper-case letter: use lower case";
