@@ -634,8 +634,8 @@ fn is_unreserved(character: char) -> bool {
 
 /// Why a call failed: what was wrong, with which value, and what to do about it, in one line.
 ///
-/// It contains no secret key and no signature. What a server said is cut and escaped, so that it is
-/// safe to show on a terminal.
+/// It contains no secret key, and a signature that a server repeats is taken out. What a server said
+/// is cut and escaped, so that it is safe to show on a terminal.
 pub struct Error {
     kind: ErrorKind,
     text: String,
@@ -860,7 +860,7 @@ fn check_names(registry: &str, image_name: &str) -> Result<(), Error> {
         return Ok(());
     };
     let why = if name.contains('%') {
-        "contains a %: give it unencoded, such as hello/world"
+        "contains a %: give it as it is, without percent-encoding"
     } else if is_registry_wrong && name.contains(['.', '/', ':', '@']) {
         "must be the name alone, such as my-registry, without host or image"
     } else if name.contains('@') {

@@ -11,7 +11,7 @@ const REGISTRY: &str =
 const IMAGE: &str =
     "must be parts of a-z, 0-9 and . _ - (not at their ends), joined by /, of 255 bytes at most";
 const ALONE: &str = "must be the name alone, such as my-registry, without host or image";
-const ENCODED: &str = "contains a %: give it unencoded, such as hello/world";
+const ENCODED: &str = "contains a %: give it as it is, without percent-encoding";
 const UPPER_CASE: &str = "contains an upper-case letter: use lower case";
 const TAG: &str =
     "contains a tag (or a host), but all tags would be deleted: drop it if you want that";
