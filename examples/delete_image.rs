@@ -1,72 +1,57 @@
-//! Deletes images; without arguments, from a gateway of its own on loopback.
+//! Deletes images from a NAVER Cloud Platform Container Registry.
+//!
+//! Needs no crate but `ncloud-container-registry`: copy this file to use it.
 
+use std::env;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
-use ncloud_container_registry::{Client, Credentials, ErrorKind, Region};
-
-use gateway::Gateway;
-
-#[path = "../tests/it/gateway.rs"]
-mod gateway;
+use ncloud_container_registry::{Client, Error};
 
 const USAGE: &str = "\
-Deletes images from a NAVER Cloud Platform Container Registry, with all of their tags. This cannot
-be undone.
+usage: delete_image [--dry-run] [--if-exists] REGISTRY IMAGE...
+For example: delete_image --dry-run my-registry hello/world
+The option --help says more.
+";
+
+const HELP: &str = "\
+Deletes images, each with all of its tags. This cannot be undone.
 
 usage: delete_image [--dry-run] [--if-exists] REGISTRY IMAGE...
-       delete_image          shows a deletion on a loopback gateway: no account, no network
-       delete_image --help   shows this text
 
-  --dry-run     show what would be sent, and send nothing
-  --if-exists   an image that does not exist is no failure (nor is one in a misspelt registry)
+  --dry-run    show what would be sent and to which URL, and send nothing
+  --if-exists  an image that does not exist is no failure, nor is one of a misspelt registry
 
-List, look, then delete by name:
-  cargo run --example list_images -- my-registry hello/ > images.txt
-  (look at images.txt, and remove the lines of the images to keep)
-  cargo run --example delete_image -- my-registry $(cat images.txt)
+Keys:   NCLOUD_ACCESS_KEY_ID and NCLOUD_SECRET_ACCESS_KEY, or the file ~/.ncloud/configure, there
+        the section NCLOUD_PROFILE if that is set
+Region: NCLOUD_REGION: KR, SGN or JPN (with NCLOUD_SITE=gov: KR or KRS; fin: FKR)
 
-Keys:   NCLOUD_ACCESS_KEY_ID and NCLOUD_SECRET_ACCESS_KEY, or the file ~/.ncloud/configure
-Region: NCLOUD_REGION and NCLOUD_SITE: KR, SGN or JPN on the site public, which is the default,
-        KR or KRS on gov, FKR on fin; or an API URL in NCR_API_URL
-Exit status: 0 if all went well, 1 if an image failed, 2 for wrong usage, keys or region
+Exit status: 0 if all went well, 1 if an image failed, 2 for wrong usage, keys or region.
 ";
 
 fn main() -> ExitCode {
-    let mut dry_run = false;
-    let mut if_exists = false;
-    let mut names = Vec::new();
-    let mut arguments = std::env::args().skip(1).peekable();
-    if arguments.peek().is_none() {
-        return match demonstrate() {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("the demonstration failed: {error}");
-                ExitCode::FAILURE
-            }
-        };
+    let arguments = env::args_os().skip(1);
+    let arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
+    let (options, names): (Vec<_>, Vec<_>) = arguments.partition(|name| name.starts_with('-'));
+    let is_given = |option| options.iter().any(|given| given == option);
+    if is_given("--help") || is_given("-h") {
+        print!("{HELP}");
+        return ExitCode::SUCCESS;
     }
-    for argument in arguments {
-        match argument.as_str() {
-            "--help" | "-h" => {
-                print!("{USAGE}");
-                return ExitCode::SUCCESS;
-            }
-            "--dry-run" => dry_run = true,
-            "--if-exists" => if_exists = true,
-            option if option.starts_with('-') => {
-                eprint!("unknown option {option:?}\n\n{USAGE}");
-                return ExitCode::from(2);
-            }
-            _ => names.push(argument),
-        }
+    let known = ["--dry-run", "--if-exists"];
+    let is_unknown = |option: &&String| !known.contains(&option.as_str());
+    if let Some(option) = options.iter().find(is_unknown) {
+        eprint!("unknown option \"{}\"\n{USAGE}", option.escape_debug());
+        return ExitCode::from(2);
     }
-    let Some((registry, images)) = names.split_first().filter(|(_, images)| !images.is_empty())
-    else {
-        eprint!(
-            "give a registry and at least one image, such as: my-registry hello/world\n\n{USAGE}"
-        );
+    let Some((registry, images @ [_, ..])) = names.split_first() else {
+        eprint!("a registry and at least one image are needed\n{USAGE}");
         return ExitCode::from(2);
     };
+    if names.iter().any(String::is_empty) {
+        eprint!("a name is empty; is a variable unset?\n{USAGE}");
+        return ExitCode::from(2);
+    }
     let client = match Client::from_env() {
         Ok(client) => client,
         Err(error) => {
@@ -76,24 +61,17 @@ fn main() -> ExitCode {
     };
     let mut status = ExitCode::SUCCESS;
     for image in images {
-        let done = if dry_run {
-            client.sign_delete_image(registry, image).map(|request| {
-                let (method, url) = (request.method(), request.url());
-                format!("would delete {registry}/{image}: {method} {url}")
-            })
-        } else if if_exists {
-            client
-                .delete_image_if_exists(registry, image)
-                .map(|deleted| {
-                    let what = if deleted { "deleted" } else { "absent" };
-                    format!("{what} {registry}/{image}")
-                })
+        let done = if is_given("--dry-run") {
+            preview(&client, registry, image)
+        } else if is_given("--if-exists") {
+            delete_if_exists(&client, registry, image)
         } else {
             let deleted = client.delete_image(registry, image);
             deleted.map(|()| format!("deleted {registry}/{image}"))
         };
         match done {
-            Ok(line) => println!("{line}"),
+            // Whoever closed the output still wants the images deleted.
+            Ok(line) => _ = writeln!(io::stdout(), "{line}"),
             Err(error) => {
                 eprintln!("{error}");
                 status = ExitCode::FAILURE;
@@ -103,74 +81,14 @@ fn main() -> ExitCode {
     status
 }
 
-fn demonstrate() -> Result<(), Box<dyn std::error::Error>> {
-    let gateway = Gateway::with(&[
-        "my-registry/hello/moon",
-        "my-registry/hello/world",
-        "my-registry/tools/build",
-    ]);
-    let credentials = Credentials::new(gateway::ACCESS_KEY, gateway::SECRET_KEY)?;
-    let client = Client::builder(Region::Korea, credentials)
-        .api_url(&gateway.url())
-        .build()?;
-    let show_images = || {
-        let images = gateway.images();
-        println!("The registry holds {} images:", images.len());
-        for image in &images {
-            println!("    {image}");
-        }
-        println!();
-        images
-    };
+fn preview(client: &Client, registry: &str, image: &str) -> Result<String, Error> {
+    let request = client.sign_delete_image(registry, image)?;
+    let (method, url) = (request.method(), request.uri());
+    Ok(format!("would delete {registry}/{image}: {method} {url}"))
+}
 
-    println!(
-        "A gateway on this machine plays the service, at {}",
-        gateway.url()
-    );
-    println!("It checks every signature as the service does; its keys are good for nothing else.");
-    println!();
-    let mut expected = show_images();
-
-    println!("client.delete_image(\"my-registry\", \"hello/world\") sends");
-    client.delete_image("my-registry", "hello/world")?;
-    let (requests, answers) = (gateway.requests(), gateway.answers());
-    let (Some(request), Some(answer)) = (requests.first(), answers.first()) else {
-        return Err("the gateway saw no request".into());
-    };
-    println!("    {}", request.line());
-    for name in [
-        "Content-Type",
-        "x-ncp-apigw-timestamp",
-        "x-ncp-iam-access-key",
-        "x-ncp-apigw-signature-v2",
-    ] {
-        let [value] = *request.header(name) else {
-            return Err(format!("the request does not have {name} once").into());
-        };
-        if name.contains("signature") {
-            let shown: String = value.chars().take(8).collect();
-            println!("    {name}: {shown}...");
-        } else {
-            println!("    {name}: {value}");
-        }
-    }
-    println!("and the answer is");
-    println!("    {}", answer.lines().next().unwrap_or_default());
-    println!();
-    expected.retain(|image| image != "my-registry/hello/world");
-    if show_images() != expected {
-        return Err("the gateway does not hold the other images alone".into());
-    }
-
-    println!("The same call again finds no such image, and says so:");
-    match client.delete_image("my-registry", "hello/world") {
-        Err(error) if error.kind() == ErrorKind::NotFound => println!("    {error}"),
-        other => return Err(format!("the second call ended in {other:?}").into()),
-    }
-    println!();
-    println!("Now for real. Set your keys and your region, and begin with a dry run:");
-    println!("    export NCLOUD_ACCESS_KEY_ID=... NCLOUD_SECRET_ACCESS_KEY=... NCLOUD_REGION=KR");
-    println!("    cargo run --example delete_image -- --dry-run my-registry hello/world");
-    println!("    cargo run --example delete_image -- my-registry hello/world");
-    Ok(())
+fn delete_if_exists(client: &Client, registry: &str, image: &str) -> Result<String, Error> {
+    let existed = client.delete_image_if_exists(registry, image)?;
+    let what = if existed { "deleted" } else { "absent" };
+    Ok(format!("{what} {registry}/{image}"))
 }

@@ -1,92 +1,97 @@
-//! Lists images, with a call that the crate lacks. Without arguments, from a gateway on loopback.
+//! Lists the images of a NAVER Cloud Platform Container Registry, one name a line.
+//!
+//! Needs the crates `ncloud-container-registry` and `serde_json` (1): copy this file to use it.
 
-#![allow(clippy::indexing_slicing)] // only of JSON: what is missing there is null
+#![allow(clippy::indexing_slicing)] // of JSON, where what is missing is null
 
-use ncloud_container_registry::{Client, Credentials, Region, percent_encode, ureq};
-use std::{env, error::Error, process::ExitCode, time::Duration, time::UNIX_EPOCH};
+use std::error::Error;
+use std::io::{self, Write};
+use std::{env, process::ExitCode};
 
-#[path = "../tests/it/gateway.rs"]
-mod gateway;
+use ncloud_container_registry::{Client, ureq, ureq::http::Method};
+use serde_json::Value;
 
 const USAGE: &str = "\
-usage: list_images [REGISTRY [PREFIX]]  (without arguments: a loopback gateway, no account)
-
-List, look, then delete by name:
-  cargo run --example list_images -- my-registry hello/ > images.txt
-  (look at images.txt, and remove the lines of the images to keep)
-  cargo run --example delete_image -- my-registry $(cat images.txt)
-Keys and region: see delete_image --help. Exit status: 0 if all went well, 2 if not.";
+usage: list_images REGISTRY [PREFIX]
+Lists the images of a registry, or those whose names begin with a prefix, one a line.
+Keys and region: as for delete_image. Exit status: 0 if all went well, 1 if not, 2 for wrong
+usage, keys or region.
+";
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = env::args().skip(1).collect();
-    let listed = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["--help" | "-h"] => Ok(format!("{USAGE}\n")),
-        [] => list_loopback(),
-        [registry] if !registry.starts_with('-') => list_for_real(registry, ""),
-        [registry, prefix] if !prefix.is_empty() => list_for_real(registry, prefix),
-        _ => Err(format!("give a registry, and a prefix or none\n\n{USAGE}").into()),
-    };
-    match &listed {
-        Ok(names) => print!("{names}"),
-        Err(error) => eprintln!("{error}"),
+    let arguments = env::args_os().skip(1);
+    let arguments: Vec<_> = arguments
+        .map(|a| a.to_string_lossy().into_owned())
+        .collect();
+    if let [help] = &arguments[..]
+        && (help == "--help" || help == "-h")
+    {
+        print!("{USAGE}");
+        return ExitCode::SUCCESS;
     }
-    ExitCode::from(if listed.is_ok() { 0 } else { 2 })
-}
-
-type Listed = Result<String, Box<dyn Error>>;
-
-fn list_loopback() -> Listed {
-    let gateway = gateway::Gateway::with(&["my-registry/hello/moon", "my-registry/hello/world"]);
-    let credentials = Credentials::new(gateway::ACCESS_KEY, gateway::SECRET_KEY)?;
-    list(&gateway.url(), &credentials, "my-registry", "")
-}
-
-fn list_for_real(registry: &str, prefix: &str) -> Listed {
-    Client::from_env()?.sign_delete_image(registry, "x")?; // checks registry and environment
-    let region = match env::var("NCLOUD_REGION").unwrap_or_default().as_str() {
-        "SGN" => Region::Singapore,
-        "JPN" => Region::Japan,
-        "KRS" => Region::GovKoreaSouth,
-        "FKR" => Region::FinKorea,
-        _ if env::var("NCLOUD_SITE").is_ok_and(|site| site == "gov") => Region::GovKorea,
-        _ => Region::Korea,
+    let is_name = |argument: &String| !argument.is_empty() && !argument.starts_with('-');
+    if !(1..=2).contains(&arguments.len()) || !arguments.iter().all(is_name) {
+        eprint!("a registry is needed, and at most one prefix\n{USAGE}");
+        return ExitCode::from(2);
+    }
+    let client = match Client::from_env() {
+        Ok(client) => client,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(2);
+        }
     };
-    let api_url = env::var("NCR_API_URL").unwrap_or(region.api_url().to_owned());
-    let keys = Credentials::load()?;
-    list(api_url.trim_end_matches('/'), &keys, registry, prefix)
+    let registry = &arguments[0];
+    let names = match list(&client, registry) {
+        Ok(names) => names,
+        Err(error) => {
+            eprintln!("cannot list {}: {error}", registry.escape_debug());
+            return ExitCode::FAILURE;
+        }
+    };
+    let prefix = arguments.get(1).map_or("", String::as_str);
+    for name in names.iter().filter(|name| name.starts_with(prefix)) {
+        if writeln!(io::stdout(), "{name}").is_err() {
+            break; // nobody reads on, as with `| head`
+        }
+    }
+    ExitCode::SUCCESS
 }
 
-/// One name a line, of all pages: the list may be used to delete, so it is whole or an error.
-fn list(api_url: &str, keys: &Credentials, registry: &str, prefix: &str) -> Listed {
-    let proxy = ureq::Proxy::try_from_env().filter(|_| api_url.starts_with("https:"));
-    let config = ureq::Agent::config_builder().proxy(proxy).max_redirects(0);
-    let config = config.timeout_global(Some(Duration::from_secs(60)));
-    let agent = config.build().new_agent();
-    let (registry, mut names, mut page) = (percent_encode(registry), Vec::new(), Some(1));
-    while let Some(number) = page {
-        let url = format!("{api_url}/repositories/{registry}?page={number}&pagesize=100");
-        let uri: ureq::http::Uri = url.parse()?;
-        let target = uri.path_and_query().ok_or("no path")?.as_str();
-        let now_ms = u64::try_from(UNIX_EPOCH.elapsed()?.as_millis())?;
-        let request = agent.get(&url).header("Content-Type", "application/json");
-        let request = request.header("x-ncp-apigw-timestamp", now_ms.to_string());
-        let request = request.header("x-ncp-iam-access-key", keys.access_key());
-        let signature = keys.sign("GET", target, now_ms);
-        let request = request.header("x-ncp-apigw-signature-v2", signature);
-        let failed =
-            |error| format!("cannot list {registry}: {error}; check names, keys and clock");
-        let mut response = request.call().map_err(failed)?;
-        let list: serde_json::Value = serde_json::from_reader(response.body_mut().as_reader())?;
-        let images = list["results"].as_array().ok_or("no list of images")?;
-        for image in images {
+/// The names on all pages: the list may be used to delete, so it is complete or an error.
+fn list(client: &Client, registry: &str) -> Result<Vec<String>, Box<dyn Error>> {
+    let agent = ureq::agent(); // the settings come with each request
+    let mut names = Vec::new();
+    for page in 1_u64.. {
+        let (path, number) = (["repositories", registry], page.to_string());
+        let query = [("page", &*number), ("pagesize", "100")];
+        let request = client.sign_request(Method::GET, &path, &query)?;
+        let request = agent
+            .configure_request(request)
+            .http_status_as_error(false)
+            .build();
+        let mut response = agent.run(request)?;
+        let body = response.body_mut().read_to_string()?;
+        if response.status() != 200 {
+            let body: String = body.chars().filter(|c| !c.is_control()).take(500).collect();
+            return Err(format!("{}: {body}", response.status()).into());
+        }
+        let list: Value = serde_json::from_str(&body)?;
+        for image in list["results"]
+            .as_array()
+            .ok_or("the answer is no list of images")?
+        {
             let name = image["name"].as_str().ok_or("an image has no name")?;
-            names.push(format!("{name}\n"));
+            names.push(name.to_owned());
         }
-        page = list["next"].as_u64().filter(|next| *next > number);
-        if page.is_none() && list["count"] != names.len() {
-            return Err("the list is not whole".into());
+        if list["next"].as_u64() != Some(page + 1) {
+            let is_complete = list["count"] == names.len() && list["next"].is_null();
+            return if is_complete {
+                Ok(names)
+            } else {
+                Err("the list is incomplete".into())
+            };
         }
     }
-    names.retain(|name| name.starts_with(prefix));
-    Ok(names.concat())
+    unreachable!()
 }

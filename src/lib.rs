@@ -1,29 +1,24 @@
 #![doc = include_str!("../README.md")]
 
 use std::fmt::{self, Debug, Display, Formatter};
+use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, atomic::AtomicI64, atomic::Ordering};
+use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
-use std::{env, fs::File, iter::once, thread};
+use std::{env, thread};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use hmac::{Hmac, KeyInit, Mac, digest::zeroize::Zeroize};
+use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use ureq::http::{Response, Uri, Version};
+use ureq::http::{self, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 
 /// The HTTP client beneath this crate, so that a caller can build the [`ureq::Agent`] for
-/// [`ClientBuilder::agent`] with the version that this crate uses.
+/// [`ClientBuilder::agent`], and send a signed [`ureq::http::Request`], with the version that this
+/// crate uses.
 pub use ureq;
-
-const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
-/// A greater difference means a wrong clock: it is more than a slow answer can cause, and well
-/// inside the 5 minutes that the service allows.
-const CLOCK_TOLERANCE_MS: i64 = 60_000;
-/// Bytes of an answer's body, or of a key file, that are read: more than either ever needs.
-const MAX_READ: usize = 64 * 1024;
 
 /// Deletes images from the registries of one region.
 ///
@@ -47,14 +42,11 @@ pub struct Client {
     credentials: Credentials,
     api_url: Arc<str>,
     agent: ureq::Agent,
-    /// Whether `agent` is the default one in a build without TLS. Such an agent would use the TLS
-    /// that another crate of the program switched on in ureq, and panic if that lacks a provider or
-    /// roots.
+    /// Whether `agent` is the default one of a build without TLS. Over https it would use the TLS
+    /// that another crate of the program switched on in ureq, and panic if that is incomplete.
     lacks_tls: bool,
     timeout: Duration,
     max_attempts: u32,
-    /// How far the service's clock is ahead of this machine's, as far as is known.
-    clock_ahead_ms: Arc<AtomicI64>,
 }
 
 impl Client {
@@ -67,38 +59,58 @@ impl Client {
             lacks_tls: cfg!(not(any(feature = "rustls", feature = "native-tls"))),
             timeout: Duration::from_secs(60),
             max_attempts: 3,
-            clock_ahead_ms: Arc::default(),
         }
     }
 
-    /// A client with everything from the environment: the keys from [`Credentials::load`], and the
-    /// API URL from `NCR_API_URL`, or else the region from `NCLOUD_REGION` (a code of [`Region`])
-    /// and `NCLOUD_SITE` (`public`, `gov` or `fin`; `public` if it is not set).
+    /// A client with everything from the environment: [`ClientBuilder::from_env`], built.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Credentials`] for the keys, [`ErrorKind::InvalidInput`] for a region that is
-    /// missing or unknown, or an API URL that [`ClientBuilder::api_url`] refuses.
+    /// As for [`ClientBuilder::from_env`].
     pub fn from_env() -> Result<Client, Error> {
-        let credentials = Credentials::load()?;
-        let Some(api_url) = variable("NCR_API_URL") else {
-            return Ok(Client::new(Region::from_env()?, credentials));
-        };
-        let builder = Client::builder(Region::Korea, credentials); // whose API URL is replaced
-        let client = builder.api_url(&api_url).build();
-        client.map_err(|error| error.context("NCR_API_URL:"))
+        ClientBuilder::from_env()?.build()
     }
 
-    /// A builder for a client for `region` with settings of its own.
-    pub fn builder(region: Region, credentials: Credentials) -> ClientBuilder {
-        ClientBuilder(Client::new(region, credentials))
+    /// A builder for a client with settings of its own. `api_url` is a [`Region`] or the URL of an
+    /// API with its path, such as `https://ncr.apigw.ntruss.com/ncr/api/v2` (not the bare host,
+    /// which some of the vendor's pages call the API URL).
+    ///
+    /// A URL must be `https`, or `http` to a loopback address or `localhost`, and must have no user
+    /// info, query or fragment. Its path may have unreserved characters only (RFC 3986, section
+    /// 2.3), and no empty or dot segments. A trailing slash makes no difference.
+    /// [`build`](ClientBuilder::build) refuses any other.
+    ///
+    /// # Examples
+    ///
+    /// A loopback listener can stand in for the service in a test of your own program:
+    ///
+    /// ```
+    /// use std::{io::Read, io::Write, net::TcpListener, thread};
+    /// use ncloud_container_registry::{Client, Credentials};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let api_url = format!("http://{}/ncr/api/v2", listener.local_addr()?);
+    /// thread::spawn(move || {
+    ///     let (mut stream, _) = listener.accept().unwrap();
+    ///     stream.read(&mut [0; 4096]).unwrap();
+    ///     stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+    /// });
+    /// let client = Client::builder(api_url, Credentials::new("access", "secret")?).build()?;
+    /// client.delete_image("my-registry", "hello/world")?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn builder(api_url: impl AsRef<str>, credentials: Credentials) -> ClientBuilder {
+        ClientBuilder(Client {
+            api_url: api_url.as_ref().into(),
+            ..Client::new(Region::Korea, credentials)
+        })
     }
 
     /// Deletes the image `image_name`, with all of its tags, from `registry`.
     ///
-    /// Both names are given as they are (`hello/world`), not percent-encoded. `Ok` means that the
-    /// image is gone: the service confirmed the deletion, or it no longer finds the image after a
-    /// request whose answer was lost.
+    /// Both names are passed unencoded (`hello/world`). `Ok` means that the image is gone: the
+    /// service confirmed the deletion, or it no longer finds the image after an attempt whose
+    /// outcome is unknown.
     ///
     /// Source: [Delete image](https://api.ncloud-docs.com/docs/en/containerregistry-deleteimage).
     ///
@@ -107,6 +119,7 @@ impl Client {
     /// [`ErrorKind::InvalidInput`] for a name that cannot exist, before anything is sent;
     /// [`ErrorKind::NotFound`] if the registry has no such image; any other kind for the refusals
     /// and failures that its documentation describes.
+    /// [`may_have_been_deleted`](Error::may_have_been_deleted) tells whether the outcome is unknown.
     ///
     /// # Examples
     ///
@@ -116,21 +129,24 @@ impl Client {
     /// # Ok::<(), ncloud_container_registry::Error>(())
     /// ```
     pub fn delete_image(&self, registry: &str, image_name: &str) -> Result<(), Error> {
-        let url = self.image_url(registry, image_name)?;
-        self.send(url)
-            .map_err(|error| error.context(&format!("cannot delete {registry}/{image_name}:")))
+        self.send(registry, image_name)
+            .map_err(|error| error.about(registry, image_name))
     }
 
     /// Like [`delete_image`](Client::delete_image), but an image that does not exist is no error:
-    /// `true` if it was deleted, `false` if there was none. It is also `true` if the service no
-    /// longer finds the image after a request whose answer was lost.
+    /// `true` if it was deleted, `false` if there was none.
+    ///
+    /// It is also `true` if the service no longer finds the image after an attempt whose outcome
+    /// is unknown. The service gives the same answer for a registry that does not exist, so a
+    /// misspelt registry is `false` too. Some clients report that the live service answers 500,
+    /// not 404, for an image that does not exist; that is an error here, since a 500 proves
+    /// nothing. List the registry to find out (see [`sign_request`](Client::sign_request)).
     ///
     /// # Errors
     ///
-    /// As for [`delete_image`](Client::delete_image); [`ErrorKind::NotFound`] remains only where
-    /// an earlier attempt [may have taken effect](Error::may_have_taken_effect) and the answer does
-    /// not prove it. The service gives the same answer for a registry that does not exist, so a
-    /// misspelt registry is `false` too.
+    /// As for [`delete_image`](Client::delete_image), but [`ErrorKind::NotFound`] only if the image
+    /// [may have been deleted](Error::may_have_been_deleted) by an earlier attempt, and the answer
+    /// is not certain to be the service's own.
     ///
     /// # Examples
     ///
@@ -143,13 +159,19 @@ impl Client {
     /// ```
     pub fn delete_image_if_exists(&self, registry: &str, image_name: &str) -> Result<bool, Error> {
         match self.delete_image(registry, image_name) {
-            Err(error) if error.kind == ErrorKind::NotFound && !error.sent.in_doubt => Ok(false),
+            Err(error) if error.kind == ErrorKind::NotFound && !error.may_have_been_deleted => {
+                Ok(false)
+            }
             outcome => outcome.map(|()| true),
         }
     }
 
     /// The request that [`delete_image`](Client::delete_image) would send now, for a dry run.
     /// Sends nothing.
+    ///
+    /// It is signed for 5 minutes, and carries settings as that of
+    /// [`sign_request`](Client::sign_request) does. Its `Debug` hides the signature and the access
+    /// key.
     ///
     /// # Errors
     ///
@@ -164,7 +186,7 @@ impl Client {
     /// let request = client.sign_delete_image("my-registry", "hello/world")?;
     /// assert_eq!(request.method(), "DELETE");
     /// assert_eq!(
-    ///     request.url(),
+    ///     request.uri(),
     ///     "https://ncr.apigw.ntruss.com/ncr/jpn-api/v2/repositories/my-registry/hello%2Fworld",
     /// );
     /// # Ok::<(), ncloud_container_registry::Error>(())
@@ -173,9 +195,55 @@ impl Client {
         &self,
         registry: &str,
         image_name: &str,
-    ) -> Result<SignedRequest, Error> {
-        let url = self.image_url(registry, image_name)?;
-        Ok(self.sign(url, self.clock_ahead_ms.load(Ordering::Relaxed)))
+    ) -> Result<Request<()>, Error> {
+        check_registry(registry)
+            .and_then(|()| check_image_name(image_name))
+            .and_then(|()| self.sign(Method::DELETE, &["repositories", registry, image_name], &[]))
+            .map_err(|error| error.about(registry, image_name))
+    }
+
+    /// A signed request for an operation that this crate lacks, such as [listing
+    /// images](https://api.ncloud-docs.com/docs/en/containerregistry-getimagelist). `path` has the
+    /// segments below the API URL, `query` the parameters; both are passed unencoded. Sends
+    /// nothing.
+    ///
+    /// The request is signed for 5 minutes. It carries the client's settings, which hold under
+    /// any agent that runs it: those of the client's agent, no redirects, the client's timeout, and
+    /// no proxy for `http`. A request that is built anew from its parts loses them; ureq would then
+    /// follow a redirect and take the signature along. Statuses of 400 and above are errors of
+    /// ureq, without the service's words, unless the request is configured as below.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`] for what a server could read as another resource. A segment may
+    /// have unreserved characters (RFC 3986, section 2.3), `:` and single slashes between; it must
+    /// not be empty or have dot segments. `DELETE` is for what is below an image, such as a tag: it
+    /// takes `repositories`, a registry, an image and at least one more segment, and no query. An
+    /// image itself is for [`delete_image`](Client::delete_image).
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use ncloud_container_registry::{Client, ureq};
+    /// use ureq::http::Method;
+    ///
+    /// let client = Client::from_env()?;
+    /// let path = ["repositories", "my-registry"];
+    /// let request = client.sign_request(Method::GET, &path, &[("page", "1")])?;
+    /// let agent = ureq::agent();
+    /// let request = agent.configure_request(request).http_status_as_error(false).build();
+    /// let mut response = agent.run(request)?;
+    /// println!("{} {}", response.status(), response.body_mut().read_to_string()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn sign_request(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<Request<()>, Error> {
+        check_path(&method, path, query)?;
+        self.sign(method, path, query)
     }
 }
 
@@ -190,10 +258,11 @@ impl Debug for Client {
     }
 }
 
-/// The agent of a client that was given none. ureq uses rustls unless it is told otherwise.
+/// The agent of a client that was given none. `rustls` is there by default, so whoever adds
+/// `native-tls` wants it.
 fn default_agent() -> ureq::Agent {
     let config = ureq::Agent::config_builder();
-    #[cfg(all(feature = "native-tls", not(feature = "rustls")))]
+    #[cfg(feature = "native-tls")]
     let config = config.tls_config(
         ureq::tls::TlsConfig::builder()
             .provider(ureq::tls::TlsProvider::NativeTls)
@@ -209,43 +278,79 @@ fn default_agent() -> ureq::Agent {
 ///
 /// ```no_run
 /// use std::time::Duration;
-/// use ncloud_container_registry::{Client, Credentials, Region, ureq};
+/// use ncloud_container_registry::{Client, Credentials, Region};
 ///
-/// let agent = ureq::Agent::config_builder()
-///     .proxy(Some(ureq::Proxy::new("http://proxy.example.com:3128")?))
-///     .build()
-///     .new_agent();
-/// let client = Client::builder(Region::GovKorea, Credentials::new("access", "secret")?)
-///     .agent(agent)
-///     .timeout(Duration::from_secs(20))
-///     .max_attempts(1)
+/// let credentials = Credentials::new("access", "secret")?;
+/// let client = Client::builder(Region::GovKorea, credentials)
+///     .timeout(Duration::from_secs(120))
+///     .max_attempts(5)
 ///     .build()?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # Ok::<(), ncloud_container_registry::Error>(())
 /// ```
 #[derive(Clone)]
 #[must_use]
 pub struct ClientBuilder(Client);
 
 impl ClientBuilder {
-    /// An API URL instead of the region's: `https`, or `http` to a loopback address or
-    /// `localhost`; no user info, query or fragment; a path of unreserved characters (RFC 3986,
-    /// section 2.3) without empty or dot segments. A slash at its end makes no difference.
-    pub fn api_url(mut self, api_url: &str) -> ClientBuilder {
-        self.0.api_url = api_url.into();
-        self
+    /// A builder with everything from the environment: the keys by [`Credentials::load`], and
+    /// `NCR_API_URL` (see [`Client::builder`]), or the [`Region`] of the code in `NCLOUD_REGION`
+    /// on the site in `NCLOUD_SITE` (`public`, `gov` or `fin`; `public` if unset or empty).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Credentials`] for the keys, [`ErrorKind::InvalidInput`] for an API URL or a
+    /// region that is missing or unusable.
+    pub fn from_env() -> Result<ClientBuilder, Error> {
+        let credentials = Credentials::load()?;
+        if let Some(api_url) = variable("NCR_API_URL") {
+            check_api_url(&api_url).map_err(|error| error.found_in("NCR_API_URL"))?;
+            return Ok(Client::builder(api_url, credentials));
+        }
+        let site = variable("NCLOUD_SITE").filter(|site| !site.is_empty());
+        let code = variable("NCLOUD_REGION").unwrap_or_default();
+        let region = Region::from_code(site.as_deref().unwrap_or("public"), &code)?;
+        Ok(Client::builder(region, credentials))
     }
 
     /// An agent to send with, for a proxy, root certificates or timeouts of your own. Default: an
-    /// agent that takes the proxy from the environment (`ALL_PROXY`, `HTTPS_PROXY`, `HTTP_PROXY`
-    /// and `NO_PROXY`). Whatever the agent says, redirects are not followed, and `http` to loopback
-    /// uses no proxy. Its global, resolve and connect timeouts hold where they are shorter than
-    /// [this crate's](ClientBuilder::timeout); its other timeouts are kept.
+    /// agent that takes its proxy from the environment.
+    ///
+    /// Whatever the agent says, redirects are not followed, and `http` goes through no proxy. Its
+    /// global, resolve and connect timeouts hold where they are shorter than [this
+    /// crate's](ClientBuilder::timeout); its other timeouts are kept.
+    ///
+    /// # Proxy variables
+    ///
+    /// ureq reads `ALL_PROXY`, then `HTTPS_PROXY`, then `HTTP_PROXY`, which counts for `https` too.
+    /// A value that it cannot parse is skipped, and means a direct connection if there is no
+    /// other. `NO_PROXY` is a list with commas and without blanks; `.example.com` stands for what
+    /// is below that domain, not for the domain itself, and address ranges are not understood.
+    ///
+    /// # Root certificates
+    ///
+    /// The authority of a company is trusted with the feature `native-tls`, if the system trusts
+    /// it, and with `rustls` by a PEM file:
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "rustls")] {
+    /// use ncloud_container_registry::{ClientBuilder, ureq};
+    /// use ureq::tls::{Certificate, RootCerts, TlsConfig};
+    ///
+    /// let certificate = Certificate::from_pem(&std::fs::read("/etc/company-ca.pem")?)?;
+    /// let tls = TlsConfig::builder()
+    ///     .root_certs(RootCerts::new_with_certs(&[certificate]))
+    ///     .build();
+    /// let agent = ureq::Agent::config_builder().tls_config(tls).build().new_agent();
+    /// let client = ClientBuilder::from_env()?.agent(agent).build()?;
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Panics
     ///
     /// ureq panics while sending if the agent asks for what ureq was built without, such as a TLS
-    /// provider or its roots, or has a timeout of centuries. An agent for the feature `native-tls`
-    /// names both the provider and the roots:
+    /// provider or its roots, or has a timeout of centuries. An agent for `native-tls` names both
+    /// the provider and the roots:
     ///
     /// ```no_run
     /// # #[cfg(feature = "native-tls")] {
@@ -265,22 +370,35 @@ impl ClientBuilder {
         self
     }
 
-    /// The time that a call may take, with all its attempts and the waits between them. Default:
-    /// 60 seconds, enough for one attempt that hangs and another after it.
+    /// The time that a call may take, with all its attempts and waits. Default: 60 seconds. More
+    /// than a day counts as a day.
     ///
-    /// An attempt may take 30 seconds, of which looking up the host may take a quarter, and
-    /// connecting, with TLS, another. A look-up that hangs goes on in a thread of its own until the
-    /// system gives up (ureq panics if the system gives it no thread). One thing can hold a call
-    /// for longer than its time: a proxy that sends its answer to CONNECT byte by byte, which ureq
-    /// does not bound.
+    /// An attempt may take half of the time that is left, or all of it if no other may follow; so
+    /// a call that hangs once still has a second attempt, and a deletion must be answered within
+    /// half of the timeout. Resolving the host may take a quarter of the attempt's time, and
+    /// connecting, with TLS, another. Less than about 5 seconds leave a TLS handshake across an
+    /// ocean too little.
+    ///
+    /// One thing can exceed the timeout: a proxy that sends its answer to CONNECT byte by byte.
+    ///
+    /// # Panics
+    ///
+    /// ureq resolves a host in a thread of its own, and panics if the system gives it none.
     pub fn timeout(mut self, timeout: Duration) -> ClientBuilder {
         self.0.timeout = timeout;
         self
     }
 
-    /// How many requests a call may send. Default: 3, so that one lost connection and one restart
-    /// of a server go unnoticed. With 1, nothing is repeated: a wrong clock is reported, not
-    /// corrected, and an image that somebody pushes again meanwhile is not deleted twice.
+    /// How many requests a call may send. Default: 3.
+    ///
+    /// The wait before the first retry is between half a second and a second; it doubles with each
+    /// further retry, up to 8 seconds, and is longer if the service asks for it. So 3 attempts at a
+    /// service that fails at once span 1.5 to 3 seconds, 5 span 7.5 to 15 seconds, and 7 span 15.5
+    /// to 31 seconds. No attempt begins with less than an eighth of the
+    /// [timeout](ClientBuilder::timeout) left.
+    ///
+    /// With 1, nothing is sent twice: an image that somebody pushes again during the call is safe
+    /// from a second attempt.
     pub fn max_attempts(mut self, max_attempts: u32) -> ClientBuilder {
         self.0.max_attempts = max_attempts;
         self
@@ -295,10 +413,11 @@ impl ClientBuilder {
     pub fn build(self) -> Result<Client, Error> {
         let ClientBuilder(mut client) = self;
         if client.timeout.is_zero() || client.max_attempts == 0 {
-            return Err(Error::invalid("timeout and max_attempts must not be zero"));
+            let text = "unusable settings: timeout and max_attempts must not be zero";
+            return Err(Error::invalid(text));
         }
         client.api_url = check_api_url(&client.api_url)?;
-        client.clock_ahead_ms = Arc::default(); // not that of a client from a clone of this builder
+        client.timeout = client.timeout.min(LONGEST_TIMEOUT);
         Ok(client)
     }
 }
@@ -306,40 +425,6 @@ impl ClientBuilder {
 impl Debug for ClientBuilder {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientBuilder").finish_non_exhaustive() // its API URL may hold a password
-    }
-}
-
-/// A request, signed and not sent: what [`Client::sign_delete_image`] returns.
-#[derive(Clone)]
-pub struct SignedRequest {
-    url: String,
-    timestamp_ms: i64,
-    headers: [(&'static str, String); 3],
-}
-
-impl SignedRequest {
-    /// The method.
-    pub fn method(&self) -> &'static str {
-        "DELETE"
-    }
-
-    /// The URL, percent-encoded.
-    pub fn url(&self) -> &str {
-        &self.url
-    }
-
-    /// The headers that the service requires, as name and value. The signature, which is one of
-    /// them, is valid for 5 minutes.
-    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        let signed = self.headers.iter().map(|(name, value)| (*name, &**value));
-        once(("Content-Type", "application/json")).chain(signed)
-    }
-}
-
-impl Debug for SignedRequest {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_struct("SignedRequest");
-        shown.field("url", &self.url).finish_non_exhaustive()
     }
 }
 
@@ -366,7 +451,7 @@ pub enum Region {
 }
 
 impl Region {
-    /// The API URL of the region, without a slash at its end.
+    /// The API URL of the region, with its path and without a trailing slash.
     pub const fn api_url(self) -> &'static str {
         match self {
             Region::Korea => "https://ncr.apigw.ntruss.com/ncr/api/v2",
@@ -378,21 +463,52 @@ impl Region {
         }
     }
 
-    fn from_env() -> Result<Region, Error> {
-        let site = variable("NCLOUD_SITE").unwrap_or("public".to_owned());
-        let region = variable("NCLOUD_REGION").unwrap_or_default();
-        match (site.as_str(), region.as_str()) {
-            ("public", "KR") => Ok(Region::Korea),
-            ("public", "SGN") => Ok(Region::Singapore),
-            ("public", "JPN") => Ok(Region::Japan),
-            ("gov", "KR") => Ok(Region::GovKorea),
-            ("gov", "KRS") => Ok(Region::GovKoreaSouth),
-            ("fin", "FKR") => Ok(Region::FinKorea),
-            _ => Err(Error::invalid(format!(
-                "no region {region:?} on the site {site:?}: set NCLOUD_REGION to KR, SGN or JPN \
-                 (NCLOUD_SITE public, the default), KR or KRS (gov) or FKR (fin)"
-            ))),
-        }
+    /// The region of a code (`KR`, `SGN`, ...) on a site (`public`, `gov` or `fin`), both in either
+    /// case.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`] if there is no such site, or no such region on it. The text says
+    /// which, and names the environment variable that such a value usually comes from.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ncloud_container_registry::Region;
+    ///
+    /// assert_eq!(Region::from_code("gov", "krs")?, Region::GovKoreaSouth);
+    /// # Ok::<(), ncloud_container_registry::Error>(())
+    /// ```
+    pub fn from_code(site: &str, code: &str) -> Result<Region, Error> {
+        let codes = match (&*site.to_ascii_lowercase(), &*code.to_ascii_uppercase()) {
+            ("public", "KR") => return Ok(Region::Korea),
+            ("public", "SGN") => return Ok(Region::Singapore),
+            ("public", "JPN") => return Ok(Region::Japan),
+            ("gov", "KR") => return Ok(Region::GovKorea),
+            ("gov", "KRS") => return Ok(Region::GovKoreaSouth),
+            ("fin", "FKR") => return Ok(Region::FinKorea),
+            ("public", _) => "KR, SGN or JPN (with NCLOUD_SITE=gov: KR or KRS; fin: FKR)",
+            ("gov", _) => "KR or KRS (for NCLOUD_SITE=gov)",
+            ("fin", _) => "FKR (for NCLOUD_SITE=fin)",
+            _ => {
+                let site = printable(site);
+                let text = format!("no site \"{site}\": set NCLOUD_SITE to public, gov or fin");
+                return Err(Error::invalid(text));
+            }
+        };
+        let named = match code {
+            "" => String::new(),
+            _ => format!(" \"{}\"", printable(code)),
+        };
+        let text = format!("no region{named}: set NCLOUD_REGION to {codes}");
+        Err(Error::invalid(text))
+    }
+}
+
+/// The API URL of the region.
+impl AsRef<str> for Region {
+    fn as_ref(&self) -> &str {
+        self.api_url()
     }
 }
 
@@ -411,7 +527,7 @@ pub struct Credentials {
     hmac: Arc<Hmac<Sha256>>,
 }
 
-/// In the order in which the vendor's SDK for Go looks for them.
+/// The names of each key, in the order in which the vendor's SDK for Go looks for them.
 const ACCESS_KEY_VARIABLES: [&str; 2] = ["NCLOUD_ACCESS_KEY_ID", "NCLOUD_ACCESS_KEY"];
 const SECRET_KEY_VARIABLES: [&str; 2] = ["NCLOUD_SECRET_ACCESS_KEY", "NCLOUD_SECRET_KEY"];
 const SET_BOTH_KEYS: &str = "set NCLOUD_ACCESS_KEY_ID and NCLOUD_SECRET_ACCESS_KEY";
@@ -421,44 +537,36 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Credentials`] if a key is empty, is longer than 4096 bytes, begins or ends with
-    /// a blank or a line break, or contains a control character or U+FFFD, or if the access key is
-    /// not ASCII.
+    /// [`ErrorKind::Credentials`] if a key is not 1 to 4096 printable ASCII characters without
+    /// whitespace or quotation marks.
     pub fn new(access_key: &str, secret_key: &str) -> Result<Credentials, Error> {
-        // What a header can carry, and text. What a valid key looks like is for the service to say.
-        check_key("access key", access_key, |c| matches!(c, ' '..='~'))?;
-        let is_text = |c: char| !c.is_control() && c != char::REPLACEMENT_CHARACTER;
-        check_key("secret key", secret_key, is_text)?;
+        check_key("access key", access_key)?;
+        check_key("secret key", secret_key)?;
         // HMAC takes any length, but the type does not say so.
         let hmac = Hmac::new_from_slice(secret_key.as_bytes())
-            .map_err(|_| Error::credentials("the secret key has a length that HMAC cannot use"))?;
+            .map_err(|error| Error::credentials(format!("unusable secret key: {error}")))?;
         Ok(Credentials {
             access_key: access_key.into(),
             hmac: Arc::new(hmac),
         })
     }
 
-    /// Credentials from the environment: the access key from `NCLOUD_ACCESS_KEY_ID` or else
-    /// `NCLOUD_ACCESS_KEY`, the secret key from `NCLOUD_SECRET_ACCESS_KEY` or else
-    /// `NCLOUD_SECRET_KEY`. Of two names, the first that is not empty counts.
+    /// Credentials from the environment: the access key from `NCLOUD_ACCESS_KEY_ID` or
+    /// `NCLOUD_ACCESS_KEY`, the secret key from `NCLOUD_SECRET_ACCESS_KEY` or `NCLOUD_SECRET_KEY`.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Credentials`] if a key is missing, empty, not Unicode, or refused by
-    /// [`new`](Credentials::new).
+    /// [`ErrorKind::Credentials`] if a key is missing, one of the variables is set but empty, the
+    /// two names of a key have different values, or [`new`](Credentials::new) refuses a key.
     pub fn from_env() -> Result<Credentials, Error> {
-        let key = |what, names: [&str; 2]| {
-            let mut values = names.into_iter().filter_map(variable);
-            values.find(|value| !value.is_empty()).ok_or_else(|| {
-                let text = format!("the {what} key is not set, or empty: {SET_BOTH_KEYS}");
-                Error::credentials(text)
-            })
-        };
-        let access_key = key("access", ACCESS_KEY_VARIABLES)?;
-        Credentials::new(&access_key, &key("secret", SECRET_KEY_VARIABLES)?)
+        let access_key = key_from_env("access key", ACCESS_KEY_VARIABLES, SECRET_KEY_VARIABLES)?;
+        let secret_key = key_from_env("secret key", SECRET_KEY_VARIABLES, ACCESS_KEY_VARIABLES)?;
+        Credentials::new(&access_key, &secret_key)
+            .map_err(|error| error.found_in("the environment"))
     }
 
-    /// Credentials from a file in the format of the vendor's command line interface and SDKs:
+    /// Credentials from the default section of a file in the format of the vendor's command line
+    /// interface and SDKs:
     ///
     /// ```text
     /// # keys of the deployment account
@@ -467,49 +575,85 @@ impl Credentials {
     /// ncloud_secret_access_key = ...
     /// ```
     ///
-    /// Only keys above the first section header or under `[DEFAULT]` (in any case) are used, never
-    /// those of another section. Blanks around a value are dropped.
+    /// The default section is what is above the first section header or under `[DEFAULT]`. Names
+    /// of sections compare without case. Keys of another section are never used.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Credentials`] if the file cannot be read, is no regular file, is longer than
-    /// 64 KiB or is not UTF-8, if it lacks a key or gives one twice, or if
-    /// [`new`](Credentials::new) refuses one.
+    /// [`ErrorKind::Credentials`] if the file cannot be read or is longer than 64 KiB, if the
+    /// section lacks a key or has one twice, or if [`new`](Credentials::new) refuses one.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Credentials, Error> {
+        Credentials::from_profile(path, DEFAULT_PROFILE)
+    }
+
+    /// Credentials from the section `profile` of such a file as
+    /// [`from_file`](Credentials::from_file) reads. `DEFAULT` means the default section.
+    ///
+    /// # Errors
+    ///
+    /// As for [`from_file`](Credentials::from_file), and if `profile` is empty.
+    pub fn from_profile(path: impl AsRef<Path>, profile: &str) -> Result<Credentials, Error> {
+        if profile.is_empty() {
+            let text = "no keys: the profile (NCLOUD_PROFILE) is empty; set it to the name of a \
+                        section, or unset it";
+            return Err(Error::credentials(text));
+        }
         let path = path.as_ref();
-        let context = format!("the key file {}:", printable(&path.to_string_lossy()));
-        let mut key_file = read_key_file(path)
-            .map_err(|error| Error::credentials(format!("{context} {error}")).caused_by(error))?;
-        let credentials = keys_in(&key_file);
-        // The file's text would stay in freed memory. (That of the environment cannot be wiped.)
-        key_file.as_mut_slice().zeroize();
-        credentials.map_err(|error| error.context(&context))
+        let shown = printable(&path.to_string_lossy());
+        let text = read_key_file(path).map_err(|error| {
+            Error::credentials(format!("no keys: cannot read {shown}: {error}"))
+        })?;
+        let access_key = key_in_file(&text, profile, "access key", "ncloud_access_key_id");
+        let secret_key = key_in_file(&text, profile, "secret key", "ncloud_secret_access_key");
+        access_key
+            .and_then(|access_key| Credentials::new(access_key, secret_key?))
+            .map_err(|error| error.found_in(&shown))
     }
 
     /// Credentials from where users of this platform keep them: the environment, as
-    /// [`from_env`](Credentials::from_env) reads it, if any of its four variables is set, even to
-    /// nothing; otherwise the file `.ncloud/configure` in the home directory (`HOME`, on Windows
-    /// `USERPROFILE`), as [`from_file`](Credentials::from_file) reads it.
+    /// [`from_env`](Credentials::from_env) reads it, if any of its four variables is set, even if
+    /// empty; otherwise the file `.ncloud/configure` in the home directory (`HOME`, on Windows
+    /// `USERPROFILE`), as [`from_profile`](Credentials::from_profile) reads it, with the section
+    /// that `NCLOUD_PROFILE` names, or without that variable the default section.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Credentials`] as for these two.
+    /// [`ErrorKind::Credentials`] as for these two, and if there are both a profile and a key in
+    /// the environment, which may be of two accounts.
     pub fn load() -> Result<Credentials, Error> {
-        let mut variables = ACCESS_KEY_VARIABLES.iter().chain(&SECRET_KEY_VARIABLES);
-        let home = env::var_os(if cfg!(windows) { "USERPROFILE" } else { "HOME" });
-        match home.filter(|home| !home.is_empty()) {
-            Some(home) if variables.all(|name| env::var_os(name).is_none()) => {
-                let path = PathBuf::from(home).join(".ncloud").join("configure");
-                let context = format!("no keys in the environment: {SET_BOTH_KEYS}, or correct");
-                Credentials::from_file(path).map_err(|error| error.context(&context))
-            }
-            _ => Credentials::from_env(),
+        let profile = variable("NCLOUD_PROFILE");
+        let mut names = ACCESS_KEY_VARIABLES.iter().chain(&SECRET_KEY_VARIABLES);
+        if let Some(name) = names.find(|name| env::var_os(name).is_some()) {
+            return match profile.filter(|profile| !profile.is_empty()) {
+                None => Credentials::from_env(),
+                Some(_) => Err(Error::credentials(format!(
+                    "no keys: NCLOUD_PROFILE and {name} are both set, which may mean two accounts; \
+                     unset one of them"
+                ))),
+            };
         }
+        let home = env::var_os(if cfg!(windows) { "USERPROFILE" } else { "HOME" });
+        let Some(home) = home.filter(|home| !home.is_empty()) else {
+            return Err(Error::credentials(format!("no keys: {SET_BOTH_KEYS}")));
+        };
+        let path = PathBuf::from(home).join(".ncloud").join("configure");
+        if !path.exists() {
+            let path = printable(&path.to_string_lossy());
+            let text = format!("no keys: {SET_BOTH_KEYS}, or create {path}");
+            return Err(Error::credentials(text));
+        }
+        Credentials::from_profile(path, profile.as_deref().unwrap_or(DEFAULT_PROFILE))
     }
 
     /// The access key, which names the account; it is not secret.
     pub fn access_key(&self) -> &str {
         &self.access_key
+    }
+
+    /// The access key as it is shown: people mix it up with the secret key.
+    fn shown_access_key(&self) -> String {
+        let start = self.access_key.len().saturating_sub(4);
+        format!("...{}", self.access_key.get(start..).unwrap_or_default())
     }
 
     /// Signature v2 of a request to any NAVER Cloud Platform API: HMAC-SHA256 over method, request
@@ -530,10 +674,19 @@ impl Credentials {
     /// # Ok::<(), ncloud_container_registry::Error>(())
     /// ```
     pub fn sign(&self, method: &str, request_target: &str, timestamp_ms: u64) -> String {
-        let access_key = &self.access_key;
-        let message = format!("{method} {request_target}\n{timestamp_ms}\n{access_key}");
+        let timestamp = timestamp_ms.to_string();
         let mut hmac = Hmac::clone(&self.hmac);
-        hmac.update(message.as_bytes());
+        for part in [
+            method,
+            " ",
+            request_target,
+            "\n",
+            &timestamp,
+            "\n",
+            self.access_key(),
+        ] {
+            hmac.update(part.as_bytes());
+        }
         BASE64_STANDARD.encode(hmac.finalize().into_bytes())
     }
 }
@@ -541,66 +694,120 @@ impl Credentials {
 impl Debug for Credentials {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials")
-            .field("access_key", &self.access_key)
+            .field("access_key", &self.shown_access_key())
             .finish_non_exhaustive()
     }
 }
 
-fn check_key(name: &str, key: &str, is_usable: impl Fn(char) -> bool) -> Result<(), Error> {
-    if !key.is_empty() && key.len() <= 4096 && key == key.trim() && key.chars().all(is_usable) {
+/// Allows what a header can carry (RFC 9110, section 5.5) and no quotes or remarks, which would be
+/// signed with. What else a valid key looks like is for the service to say.
+fn check_key(what: &str, key: &str) -> Result<(), Error> {
+    let why = if key.is_empty() {
+        "it is empty"
+    } else if key.len() > 4096 {
+        "it is longer than 4096 characters"
+    } else if key.contains(['"', '\'']) {
+        "it contains a quotation mark; remove the quotes around it"
+    } else if key.contains(char::is_whitespace) {
+        "it contains whitespace; remove that, and any remark behind the key"
+    } else if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        "it contains a character that is not printable ASCII; copy it again"
+    } else {
         return Ok(());
-    }
-    let text = format!(
-        "the {name} must be plain text of 1 to 4096 bytes, with no blanks around it: copy it again"
-    );
-    Err(Error::credentials(text))
-}
-
-/// Reads into a buffer that does not grow, since that would leave copies of a secret behind.
-fn read_key_file(path: &Path) -> io::Result<Vec<u8>> {
-    // Opening a pipe would wait until somebody writes to it.
-    if !path.metadata()?.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
-    let mut content = Vec::with_capacity(MAX_READ + 1);
-    let mut file = File::open(path)?.take(MAX_READ as u64 + 1);
-    file.read_to_end(&mut content)?;
-    Ok(content)
-}
-
-fn keys_in(content: &[u8]) -> Result<Credentials, Error> {
-    let text = std::str::from_utf8(content)
-        .ok()
-        .filter(|text| text.len() <= MAX_READ);
-    let text = text.ok_or_else(|| Error::credentials("not UTF-8 text of at most 64 KiB"))?;
-    let access_key = key_in(text, "ncloud_access_key_id")?;
-    Credentials::new(access_key, key_in(text, "ncloud_secret_access_key")?)
-}
-
-/// The value of one key in the default section of a key file.
-fn key_in<'a>(text: &'a str, name: &str) -> Result<&'a str, Error> {
-    let mut section = "DEFAULT"; // of the line at hand
-    // What may look like the end of a line, or like its beginning, must not hide a header.
-    let lines = text.split(|c| matches!(c, '\n'..='\r' | '\u{85}' | '\u{2028}' | '\u{2029}'));
-    let values = lines.filter_map(|line| {
-        let line = line.trim_start_matches(|c: char| !c.is_ascii_graphic());
-        if let Some(header) = line.strip_prefix('[') {
-            // One that is not closed opens a section without a name.
-            let (header, _) = header.split_once(']').unwrap_or_default();
-            section = header.trim_ascii();
-        }
-        let (key, value) = line.split_once('=')?;
-        (key.trim_ascii() == name).then_some((section, value.trim_ascii()))
-    });
-    let (values, elsewhere): (Vec<_>, Vec<_>) =
-        values.partition(|(section, _)| section.eq_ignore_ascii_case("DEFAULT"));
-    let why = match (&*values, &*elsewhere) {
-        ([(_, value)], _) if !value.is_empty() => return Ok(value),
-        ([_, _, ..], _) => "is given twice in the default section: keep one of them".to_owned(),
-        (_, [(found, _), ..]) => format!("of section {found:?} is not used: move it to [DEFAULT]"),
-        _ => "is missing or empty: add it to [DEFAULT]".to_owned(),
     };
-    Err(Error::credentials(format!("{name} {why}")))
+    Err(Error::credentials(format!("unusable {what}: {why}")))
+}
+
+/// The value of the variables `names`; `others` are those of the other key.
+fn key_from_env(what: &str, names: [&str; 2], others: [&str; 2]) -> Result<String, Error> {
+    let [first, second] = names;
+    let values = names.map(variable);
+    let why = match values.each_ref().map(Option::as_deref) {
+        [Some(""), _] => format!("{first} is set but empty; give it a value, or unset it"),
+        [_, Some("")] => format!("{second} is set but empty; give it a value, or unset it"),
+        [Some(one), Some(other)] if one != other => {
+            format!("{first} and {second} differ, which may mean two accounts; unset one of them")
+        }
+        [Some(value), _] | [None, Some(value)] => return Ok(value.to_owned()),
+        [None, None] => match others.into_iter().find(|name| env::var_os(name).is_some()) {
+            None => SET_BOTH_KEYS.to_owned(),
+            Some(other) => format!(
+                "{other} is set, but {first} is not; set both (the key file is not read if either \
+                 is set)"
+            ),
+        },
+    };
+    Err(Error::credentials(format!("no {what}: {why}")))
+}
+
+/// The section whose keys may also stand above the first header of a file.
+const DEFAULT_PROFILE: &str = "DEFAULT";
+
+fn read_key_file(path: &Path) -> io::Result<String> {
+    let mut content = Vec::new();
+    let limit = MAX_READ as u64 + 1;
+    File::open(path)?.take(limit).read_to_end(&mut content)?;
+    if content.len() > MAX_READ {
+        return Err(io::Error::other("it is longer than 64 KiB"));
+    }
+    // Remarks may be in any encoding; a key that is not ASCII is refused.
+    Ok(String::from_utf8_lossy(&content).into_owned())
+}
+
+/// The value of the key `name` in the section `profile` of a key file.
+fn key_in_file<'a>(text: &'a str, profile: &str, what: &str, name: &str) -> Result<&'a str, Error> {
+    let mut section = DEFAULT_PROFILE; // of the line at hand
+    let (mut values, mut elsewhere) = (Vec::new(), Vec::new());
+    for line in text.lines() {
+        section = section_opened_by(line).unwrap_or(section);
+        // Any other character makes the line a remark.
+        let line = line.trim_start_matches([' ', '\t', '\u{feff}']);
+        let Some((key, value)) = line.split_once('=') else {
+            continue;
+        };
+        if key.trim_ascii_end() != name {
+            continue;
+        }
+        if section.eq_ignore_ascii_case(profile) {
+            values.push(value.trim_ascii());
+        } else if !value.trim_ascii().is_empty() {
+            elsewhere.push(section);
+        }
+    }
+    let profile = printable(profile);
+    let why = match (&*values, &*elsewhere) {
+        ([value], _) if !value.is_empty() => return Ok(value),
+        ([_, _, ..], _) => {
+            format!("unusable {what}: it is given twice under [{profile}]; keep one")
+        }
+        (_, []) => format!("no {what} under [{profile}]: add the line {name} = ..."),
+        (_, [first, ..]) => {
+            let sections = printable(&elsewhere.join("], ["));
+            let first = printable(first);
+            format!(
+                "no {what} under [{profile}], only under [{sections}]: to use the keys there, set \
+                 NCLOUD_PROFILE={first}"
+            )
+        }
+    };
+    Err(Error::credentials(why))
+}
+
+/// The section that a line opens. What an editor may show as the end of a line, or not show at all,
+/// must not hide a header; one that is not closed opens a section of that odd name.
+fn section_opened_by(line: &str) -> Option<&str> {
+    let pieces = line.split(['\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}']);
+    let mut headers = pieces.filter_map(|piece| {
+        let piece = piece.trim_start_matches(|c: char| !c.is_ascii_graphic());
+        let header = piece.strip_prefix('[')?;
+        Some(
+            header
+                .split_once(']')
+                .map_or(piece, |(name, _)| name)
+                .trim_ascii(),
+        )
+    });
+    headers.next_back()
 }
 
 /// One path segment, percent-encoded: the unreserved characters `A-Z a-z 0-9 - . _ ~` are kept,
@@ -616,10 +823,11 @@ fn key_in<'a>(text: &'a str, name: &str) -> Result<&'a str, Error> {
 pub fn percent_encode(segment: &str) -> String {
     let digit = |value: u8| char::from(value + if value < 10 { b'0' } else { b'A' - 10 });
     let mut encoded = String::with_capacity(3 * segment.len());
-    for byte in segment.bytes() {
-        if is_unreserved(byte.into()) {
-            encoded.push(byte.into());
-        } else {
+    // Each piece is a run of unreserved characters and then one that is not, if any.
+    for piece in segment.split_inclusive(|c| !is_unreserved(c)) {
+        let plain = piece.trim_end_matches(|c| !is_unreserved(c));
+        encoded.push_str(plain);
+        for byte in piece.bytes().skip(plain.len()) {
             encoded.push('%');
             encoded.push(digit(byte >> 4));
             encoded.push(digit(byte & 0x0F));
@@ -632,98 +840,66 @@ fn is_unreserved(character: char) -> bool {
     character.is_ascii_alphanumeric() || matches!(character, '-' | '.' | '_' | '~')
 }
 
-/// Why a call failed: what was wrong, with which value, and what to do about it, in one line.
+/// Why a call failed, in one line: what became of the image, what happened, what the service said,
+/// and what to do.
 ///
-/// It contains no secret key, and a signature that a server repeats is taken out. What a server said
-/// is cut and escaped, so that it is safe to show on a terminal.
+/// The line holds the cause, so there is no [`source`](std::error::Error::source). It holds no
+/// secret key, and of the access key only the end. What a server said is cut and escaped, so that
+/// it is safe to show on a terminal.
 pub struct Error {
     kind: ErrorKind,
-    text: String,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
-    sent: Box<Sent>,
-}
-
-/// What is known once something was sent.
-#[derive(Default)]
-struct Sent {
-    status: Option<u16>,
-    code: Option<String>,
-    message: Option<String>,
-    trace_id: Option<String>,
+    /// The registry and the image, if the error is about one.
+    image: Option<Box<str>>,
+    what_happened: Box<str>,
+    advice: &'static str,
+    status: Option<StatusCode>,
+    body: Option<Box<str>>,
+    trace_id: Option<Box<str>>,
     retry_after: Option<Duration>,
     attempts: u32,
-    in_doubt: bool,
-    /// Whether the same request may fare better later.
+    may_have_been_deleted: bool,
     is_transient: bool,
-    /// Whether the service itself said that there is no such image.
-    proves_absence: bool,
-    /// How far the service's clock is ahead: of the signed timestamp, as long as a call goes on,
-    /// and of this machine's clock in the error of a 401 that it may explain.
-    clock_ahead_ms: i64,
 }
 
 /// What went wrong, as far as a program needs to tell, and what to do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A name, an API URL, a setting or an agent cannot be used; nothing was sent. The text says
-    /// what to change.
+    /// A name, a path, an API URL, a setting or an agent cannot be used; nothing was sent. The text
+    /// says what to change.
     InvalidInput,
     /// Keys are missing, unreadable or unusable; nothing was sent. The text says which, and where
     /// they belong.
     Credentials,
     /// 400, or a 4xx status without a kind of its own: the service did not understand the request.
-    /// What to do: check the registry, the image name and the API URL.
+    /// Check the registry, the image name and the API URL.
     BadRequest,
-    /// 401: the service did not accept the keys, the signature or its timestamp.
-    /// What to do: check the access key, the secret key and this machine's clock.
+    /// 401: the service did not accept the keys, the signature or its timestamp. Check the keys,
+    /// their permissions and subscription, the site, and this machine's clock: the service refuses
+    /// a timestamp that is more than 5 minutes from its own.
     Unauthorized,
-    /// 403: the account may not delete this image.
-    /// What to do: give the account permission to delete images in this registry.
+    /// 403: the account may not delete this image. Give it permission to.
     Forbidden,
-    /// 404 from the service, or an empty 404, which may also come from something in between: there
-    /// is no such registry or image.
-    /// What to do: check the registry, the image name and the region.
+    /// 404 from the service, or from a gateway that may stand for it: there is no such registry or
+    /// image. Check the registry, the image and the region.
     NotFound,
-    /// 409: something else was changing the image.
-    /// What to do: try again when nothing else is changing the image.
+    /// 409: something else was changing the image. Try again later.
     Conflict,
-    /// 429: too many requests, or a quota is used up; see [`Error::retry_after`].
-    /// What to do: send fewer requests, or ask for a larger quota.
+    /// 429: too many requests, or a quota is used up. Wait for [`Error::retry_after`], send fewer
+    /// requests, or ask for a larger quota.
     RateLimited,
-    /// 5xx: the service or its gateway failed.
-    /// What to do: try again later; a 500 can also mean that there is no such image.
+    /// 5xx: the service or its gateway failed. Some clients report a 500 for an image that does not
+    /// exist. Run the call again, or list the registry.
     Server,
-    /// An answer that the service does not give: a redirect, a success status that confirms
-    /// nothing, a 404 page of something in between, or one for an unknown URL, something that is
-    /// not HTTP.
-    /// What to do: check the API URL, and for a proxy or a login page.
+    /// An answer that the service does not give: a redirect, a success status that confirms no
+    /// deletion, a 404 of a proxy or load balancer or for an unknown URL, something that is not
+    /// HTTP. Check the API URL, and for a proxy or a login page on the way.
     UnexpectedResponse,
-    /// No answer in time, or 408.
-    /// What to do: try again, or allow more time.
+    /// No answer in time, or 408. Run the call again, or allow more time.
     Timeout,
-    /// No connection, a lost connection, or a certificate that is not trusted.
-    /// What to do: check the network, the proxy, the API URL and root certificates.
+    /// No connection, a lost connection, or a certificate that is not trusted. Check the network,
+    /// the proxy, the API URL and the root certificates.
     Transport,
-}
-
-impl ErrorKind {
-    /// What to do, as the end of a line, where the text of the error does not say it.
-    fn advice(self) -> &'static str {
-        match self {
-            Self::InvalidInput | Self::Credentials => "",
-            Self::BadRequest => ": check the registry, the image name and the API URL",
-            Self::Unauthorized => ": check the access key, the secret key and this machine's clock",
-            Self::Forbidden => ": give the account permission to delete images in this registry",
-            Self::NotFound => ": check the registry, the image name and the region",
-            Self::Conflict => ": try again when nothing else is changing the image",
-            Self::RateLimited => ": send fewer requests, or ask for a larger quota",
-            Self::Server => ": try again later; a 500 can also mean that there is no such image",
-            Self::UnexpectedResponse => ": check the API URL, and for a proxy or a login page",
-            Self::Timeout => ": try again, or allow more time",
-            Self::Transport => ": check the network, the proxy, the API URL and root certificates",
-        }
-    }
 }
 
 impl Error {
@@ -734,148 +910,187 @@ impl Error {
 
     /// The HTTP status of the last answer, if there was one.
     pub fn status(&self) -> Option<u16> {
-        self.sent.status
+        self.status.map(|status| status.as_u16())
     }
 
-    /// The gateway's or the service's own code for the error, from the body of the answer.
-    pub fn code(&self) -> Option<&str> {
-        self.sent.code.as_deref()
-    }
-
-    /// The gateway's or the service's own words, from the body of the answer: cut after 256
-    /// characters, with those escaped that could steer a terminal.
-    pub fn message(&self) -> Option<&str> {
-        self.sent.message.as_deref()
+    /// The body of the last answer as it came, cut after 512 characters, with those escaped that
+    /// could steer a terminal. The service's is JSON, and its `details` are often the diagnosis.
+    pub fn body(&self) -> Option<&str> {
+        self.body.as_deref()
     }
 
     /// The gateway's name for the request, from the header `x-ncp-trace-id`: what the vendor's
     /// support will ask for.
     pub fn trace_id(&self) -> Option<&str> {
-        self.sent.trace_id.as_deref()
+        self.trace_id.as_deref()
     }
 
-    /// How long the service asked to wait before the next request (RFC 9110, section 10.2.3), at
-    /// most `u32::MAX` seconds.
+    /// How long the service asked to wait before the next request: `Retry-After` in seconds (RFC
+    /// 9110, section 10.2.3), at most `u32::MAX` of them. Its other form, a date, counts as none.
     pub fn retry_after(&self) -> Option<Duration> {
-        self.sent.retry_after
+        self.retry_after
     }
 
     /// How many requests were sent, or attempted.
     pub fn attempts(&self) -> u32 {
-        self.sent.attempts
+        self.attempts
     }
 
-    /// Whether the image may have been deleted anyway: a request may have reached the service, and
-    /// no answer told how it ended. Check whether the image still exists.
-    pub fn may_have_taken_effect(&self) -> bool {
-        self.sent.in_doubt
+    /// Whether the outcome is unknown: the service may have acted on a request, and no answer
+    /// proves that it did or did not. Run the call again, or list the registry.
+    pub fn may_have_been_deleted(&self) -> bool {
+        self.may_have_been_deleted
     }
 
-    fn new(kind: ErrorKind, text: impl Into<String>) -> Error {
+    /// Whether the same call may fare better later: after a failure that the client itself retries
+    /// (see [`ClientBuilder::max_attempts`]), or a 409.
+    pub fn is_transient(&self) -> bool {
+        self.is_transient
+    }
+
+    fn new(kind: ErrorKind, what_happened: impl Into<Box<str>>) -> Error {
         Error {
             kind,
-            text: text.into(),
-            source: None,
-            sent: Box::default(),
+            image: None,
+            what_happened: what_happened.into(),
+            advice: "",
+            status: None,
+            body: None,
+            trace_id: None,
+            retry_after: None,
+            attempts: 0,
+            may_have_been_deleted: false,
+            is_transient: false,
         }
     }
 
-    fn invalid(text: impl Into<String>) -> Error {
-        Error::new(ErrorKind::InvalidInput, text)
+    fn invalid(what_happened: impl Into<Box<str>>) -> Error {
+        Error::new(ErrorKind::InvalidInput, what_happened)
     }
 
-    fn credentials(text: impl Into<String>) -> Error {
-        Error::new(ErrorKind::Credentials, text)
+    fn credentials(what_happened: impl Into<Box<str>>) -> Error {
+        Error::new(ErrorKind::Credentials, what_happened)
     }
 
-    /// Whether the service looked beyond the signature, as it does not for a 400 or a 500.
-    fn proves_signature(&self) -> bool {
-        self.sent.proves_absence || matches!(self.status(), Some(403 | 409))
-    }
-
-    fn context(mut self, context: &str) -> Error {
-        self.text = format!("{context} {}", self.text);
+    fn found_in(mut self, place: &str) -> Error {
+        self.what_happened = format!("{} (in {place})", self.what_happened).into();
         self
     }
 
-    fn caused_by(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Error {
-        self.source = Some(Box::new(source));
+    fn about(mut self, registry: &str, image_name: &str) -> Error {
+        self.image = Some(printable(&format!("{registry}/{image_name}")).into());
         self
     }
 }
 
-/// The same text, since that is what a `main` that returns an error prints.
+/// What became of the image, what happened, what the service said, what to do.
+impl Display for Error {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let in_doubt = self.may_have_been_deleted;
+        if let Some(image) = &self.image {
+            match self.kind {
+                _ if in_doubt && self.status == Some(StatusCode::INTERNAL_SERVER_ERROR) => {
+                    write!(f, "{image} may have been deleted, or never existed: ")?;
+                }
+                _ if in_doubt => write!(f, "{image} may have been deleted: ")?,
+                ErrorKind::InvalidInput => write!(f, "cannot delete {image}: ")?,
+                ErrorKind::NotFound => write!(f, "{image} was not found: ")?,
+                _ => write!(f, "{image} was not deleted: ")?,
+            }
+        }
+        f.write_str(&self.what_happened)?;
+        if self.attempts > 1 {
+            write!(f, ", {} attempts", self.attempts)?;
+        }
+        if let Some(body) = &self.body {
+            write!(f, ": {body}")?;
+        }
+        if let Some(trace_id) = &self.trace_id {
+            write!(f, " (trace id {trace_id})")?;
+        }
+        match self.retry_after {
+            Some(wait) if self.is_transient && !wait.is_zero() => {
+                write!(f, "; the service asks to wait {} s", wait.as_secs())?;
+            }
+            _ if !self.advice.is_empty() => write!(f, "; {}", self.advice)?,
+            _ => {}
+        }
+        if in_doubt {
+            f.write_str("; run it again or list the registry")?;
+        }
+        Ok(())
+    }
+}
+
+/// The same line, since that is what a `main` that returns an error prints.
 impl Debug for Error {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         Display::fmt(self, f)
     }
 }
 
-impl Display for Error {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)?;
-        let message = self.message().map(|message| format!(", \"{message}\""));
-        let code = self.code().map(|code| format!(", code {code}"));
-        let trace_id = self.trace_id().map(|id| format!(", trace id {id}"));
-        for said in [message, code, trace_id].into_iter().flatten() {
-            f.write_str(&said)?;
-        }
-        f.write_str(self.kind().advice())?;
-        let ahead_s = self.sent.clock_ahead_ms / 1000;
-        if self.kind() == ErrorKind::Unauthorized && ahead_s != 0 {
-            let side = if ahead_s > 0 { "behind" } else { "ahead of" };
-            // The advice ends with this machine's clock.
-            write!(f, ", which is {} s {side} the service's", ahead_s.abs())?;
-        }
-        if self.attempts() > 1 {
-            write!(f, "; tried {} times", self.attempts())?;
-        }
-        if self.may_have_taken_effect() {
-            f.write_str("; the image may have been deleted anyway: check whether it still exists")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_deref().map(|source| source as _)
-    }
-}
+impl std::error::Error for Error {}
 
 // What is refused, before anything is sent.
 
-/// Allows names that can exist: one label of a host name for a registry (RFC 1035, section 2.3.4),
-/// and little more than what the Docker Registry v2 specification allows for an image, which its
-/// clients limit to 255 bytes. Any other could be read as another resource on the way, such as the
-/// registry.
-fn check_names(registry: &str, image_name: &str) -> Result<(), Error> {
-    let is_registry_wrong = registry.len() > 63 || !is_name(registry, "-");
-    let mut components = image_name.split('/');
-    let (what, name) = if is_registry_wrong {
-        ("registry", registry)
-    } else if image_name.len() > 255 || !components.all(|part| is_name(part, "._-")) {
-        ("image name", image_name)
-    } else {
+/// Allows one label of a host name (RFC 1035, section 2.3.4). Any other registry cannot exist, and
+/// could be read as another resource on the way.
+fn check_registry(registry: &str) -> Result<(), Error> {
+    if registry.len() <= 63 && is_name(registry, "-") {
         return Ok(());
-    };
-    let why = if name.contains('%') {
-        "contains a %: give it as it is, without percent-encoding"
-    } else if is_registry_wrong && name.contains(['.', '/', ':', '@']) {
-        "must be the name alone, such as my-registry, without host or image"
-    } else if name.contains('@') {
-        "contains a digest, but all of the image would be deleted: drop the digest if you want that"
-    } else if name.contains(':') {
-        "contains a tag (or a host), but all tags would be deleted: drop it if you want that"
-    } else if name.contains(char::is_uppercase) {
-        "contains an upper-case letter: use lower case"
-    } else if is_registry_wrong {
-        "must be 1 to 63 characters of a-z, 0-9 and -, with a letter or digit at both ends"
+    }
+    let why = if registry.is_empty() {
+        "is empty"
+    } else if registry.contains('%') {
+        "is percent-encoded; pass it unencoded"
+    } else if registry.contains(['.', '/', ':', '@']) {
+        "has a host or an image; pass its name alone, such as \"my-registry\""
+    } else if registry.contains(char::is_uppercase) {
+        "has an upper-case letter; registries are lower-case"
     } else {
-        "must be parts of a-z, 0-9 and . _ - (not at their ends), joined by /, of 255 bytes at most"
+        "must be 1 to 63 characters of a-z, 0-9 and -, and begin and end with a letter or digit"
     };
-    let name = printable(name);
-    Err(Error::invalid(format!("the {what} \"{name}\" {why}")))
+    Err(Error::invalid(format!("the registry {why}")))
+}
+
+/// Allows image names, but none that begins with a host of this service: `docker images` shows them
+/// like that.
+fn check_image_name(image_name: &str) -> Result<(), Error> {
+    let (first, rest) = image_name.split_once('/').unwrap_or((image_name, ""));
+    let (host, _port) = first.split_once(':').unwrap_or((first, ""));
+    let has_host = host.to_ascii_lowercase().ends_with("ntruss.com")
+        || (first.contains(':') && !rest.is_empty());
+    if is_image_name(image_name) && !has_host {
+        return Ok(());
+    }
+    let name = if has_host { rest } else { image_name };
+    let (untagged, tag) = name.split_at(name.find([':', '@']).unwrap_or(name.len()));
+    let why = if has_host {
+        "begins with a host"
+    } else if tag.contains('@') {
+        "has a digest"
+    } else if !tag.is_empty() {
+        "has a tag"
+    } else if name.contains('%') {
+        "is percent-encoded"
+    } else if name.contains(char::is_uppercase) {
+        "has an upper-case letter"
+    } else {
+        "must be components of a-z, 0-9, ., _ and -, each beginning and ending with a letter or \
+         digit, joined by single slashes, at most 255 characters"
+    };
+    let hint = match (is_image_name(untagged), tag) {
+        (true, "") => format!("; pass \"{untagged}\""),
+        (true, _) => format!("; to delete the image with all its tags, pass \"{untagged}\""),
+        (false, _) => "; pass a name such as \"hello/world\"".to_owned(),
+    };
+    Err(Error::invalid(format!("the image name {why}{hint}")))
+}
+
+/// Whether the text is little more than what the Docker Registry v2 specification allows for an
+/// image, whose clients limit it to 255 bytes.
+fn is_image_name(text: &str) -> bool {
+    text.len() <= 255 && text.split('/').all(|component| is_name(component, "._-"))
 }
 
 fn is_name(text: &str, separators: &str) -> bool {
@@ -885,19 +1100,56 @@ fn is_name(text: &str, separators: &str) -> bool {
         && !text.contains(|c| !is_alphanumeric(c) && !separators.contains(c))
 }
 
+/// Refuses what a server could read as another resource (RFC 3986, section 5.2.4), and a `DELETE`
+/// of what one missing segment would make of a tag: the image, or the registry.
+fn check_path(method: &Method, path: &[&str], query: &[(&str, &str)]) -> Result<(), Error> {
+    let is_plain = |part| is_plain_segment(part, ":");
+    if let Some(segment) = path
+        .iter()
+        .find(|segment| !segment.split('/').all(is_plain))
+    {
+        return Err(Error::invalid(format!(
+            "unusable path segment \"{}\": pass it unencoded; it may have letters, digits, - . _ ~ \
+             and :, with single slashes between, and no dot segments",
+            printable(segment)
+        )));
+    }
+    if path.is_empty() {
+        return Err(Error::invalid("unusable path: it has no segments"));
+    }
+    let is_delete = method.as_str().eq_ignore_ascii_case("DELETE");
+    let is_below_image = matches!(path, ["repositories", _, _, _, ..]) && query.is_empty();
+    if is_delete && !is_below_image {
+        return Err(Error::invalid(
+            "unusable path: DELETE needs one below an image, such as repositories, my-registry, \
+             hello/world, tags, 1.0, and no query; for an image, use delete_image",
+        ));
+    }
+    Ok(())
+}
+
+/// Whether the text is one segment that stands for itself: of unreserved characters and `others`.
+fn is_plain_segment(text: &str, others: &str) -> bool {
+    let is_plain = |c| is_unreserved(c) || others.contains(c);
+    !matches!(text, "" | "." | "..") && text.chars().all(is_plain)
+}
+
 fn check_api_url(api_url: &str) -> Result<Arc<str>, Error> {
     safe_api_url(api_url).map(Arc::from).ok_or_else(|| {
         // What comes before an @ or after a ? may be secret.
         let may_be_secret = api_url.contains(['@', '?', '#']);
         let shown = printable(if may_be_secret { "..." } else { api_url });
-        Error::invalid(format!(
-            "the API URL \"{shown}\" cannot be used: use https (http for loopback only), no user \
-             info, query or fragment, and a path of letters, digits, - . _ ~ and single /"
-        ))
+        let hint = if api_url.contains("://") {
+            "use https (http for loopback only), no user info, query or fragment, and a path of \
+             letters, digits, - . _ ~ and single slashes"
+        } else {
+            "pass a URL such as https://ncr.apigw.ntruss.com/ncr/api/v2, or a Region"
+        };
+        Error::invalid(format!("unusable API URL \"{shown}\": {hint}"))
     })
 }
 
-/// The API URL without a slash at its end, if it is safe to send a signature to.
+/// The API URL without a trailing slash, if it is safe to send a signature to.
 fn safe_api_url(api_url: &str) -> Option<String> {
     let uri: Uri = api_url.parse().ok()?;
     let (scheme, host) = (uri.scheme_str()?, uri.host()?);
@@ -910,339 +1162,496 @@ fn safe_api_url(api_url: &str) -> Option<String> {
     let is_loopback = host.eq_ignore_ascii_case("localhost") // RFC 6761, section 6.3
         || format!("{host}:0").parse().is_ok_and(|address: SocketAddr| address.ip().is_loopback());
     let is_confidential = scheme == "https" || (scheme == "http" && is_loopback);
-    // RFC 3986, section 5.2.4: what could be resolved to another path, or be read as one.
-    let is_plain =
-        |segment: &str| !matches!(segment, "" | "." | "..") && segment.chars().all(is_unreserved);
-    let is_plain_path = path.split('/').skip(1).all(is_plain);
+    let mut segments = path.split('/').skip(1);
+    let is_plain_path = segments.all(|segment| is_plain_segment(segment, ""));
     (is_same && !host.is_empty() && is_confidential && is_plain_path).then_some(rebuilt)
 }
 
-// How a request is built, signed and sent.
+// How a request is built and sent.
+
+const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+/// More than a call needs, and less than the centuries on which ureq panics.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+/// With less time for an attempt, ureq cannot tell whether it ended before the request was sent.
+const SHORTEST_ATTEMPT: Duration = Duration::from_millis(10);
+
+/// How an attempt ended, if not in a confirmed deletion.
+struct Failure {
+    error: Error,
+    effect: Effect,
+    next: Next,
+}
+
+/// What the attempt may have done.
+#[derive(Clone, Copy, PartialEq)]
+enum Effect {
+    /// Surely nothing.
+    None,
+    /// The service may have acted on it.
+    Possible,
+    /// Nothing, since the service itself says that there is no such image.
+    ImageAbsent,
+}
+
+/// What comes next.
+#[derive(Clone, Copy, PartialEq)]
+enum Next {
+    GiveUp,
+    /// Another attempt, if there is time for it.
+    Again,
+}
 
 impl Client {
-    fn image_url(&self, registry: &str, image_name: &str) -> Result<String, Error> {
-        check_names(registry, image_name)?;
-        let (api_url, image_name) = (&self.api_url, percent_encode(image_name));
-        Ok(format!("{api_url}/repositories/{registry}/{image_name}"))
-    }
-
-    /// Sends requests until one is answered for good, or no time or no attempt is left.
-    fn send(&self, mut url: String) -> Result<(), Error> {
-        if self.lacks_tls && url.starts_with("https:") {
-            let text = "built without TLS: enable the feature rustls or native-tls";
+    /// Sends requests until one is answered for good, or no attempt or too little time is left.
+    /// Deleting is idempotent, so that an attempt whose outcome is unknown can be repeated.
+    fn send(&self, registry: &str, image_name: &str) -> Result<(), Error> {
+        if self.lacks_tls && self.api_url.starts_with("https:") {
+            let text = "built without TLS; enable the feature rustls or native-tls";
             return Err(Error::invalid(text));
         }
         let started = Instant::now();
-        let time_left = || self.timeout.saturating_sub(started.elapsed());
-        let mut clock_ahead_ms = self.clock_ahead_ms.load(Ordering::Relaxed);
-        let mut clock_corrected = false;
         let mut in_doubt = false;
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let signed = self.sign(url, clock_ahead_ms);
-            // In less time than this, nobody could tell where it ended.
-            let outcome = self.attempt(&signed, time_left().max(Duration::from_millis(10)));
-            url = signed.url;
-            if clock_corrected && outcome.as_ref().err().is_none_or(Error::proves_signature) {
-                self.clock_ahead_ms.store(clock_ahead_ms, Ordering::Relaxed);
-            }
-            let Err(mut error) = outcome else {
+            let request = self.sign_delete_image(registry, image_name)?;
+            let Err(failure) = self.attempt(request, attempts, started) else {
                 return Ok(());
             };
-            let sent = &mut *error.sent;
-            if in_doubt && sent.proves_absence {
+            if in_doubt && failure.effect == Effect::ImageAbsent {
                 return Ok(()); // an earlier attempt deleted it
             }
-            in_doubt |= sent.in_doubt;
-            (sent.in_doubt, sent.attempts) = (in_doubt, attempts);
-            let wait = backoff(attempts).max(sent.retry_after.unwrap_or_default());
-            if error.kind == ErrorKind::Unauthorized {
-                // The clock may be the reason: try once with the service's.
-                let is_clock_wrong = sent.clock_ahead_ms.abs() > CLOCK_TOLERANCE_MS;
-                sent.is_transient = is_clock_wrong && !clock_corrected;
-                clock_corrected |= is_clock_wrong;
-                clock_ahead_ms += sent.clock_ahead_ms;
-                sent.clock_ahead_ms = if clock_corrected { clock_ahead_ms } else { 0 };
-            }
-            if !sent.is_transient || attempts >= self.max_attempts || wait >= time_left() {
-                return Err(error);
+            in_doubt |= failure.effect == Effect::Possible;
+            let time_left = self.timeout.saturating_sub(started.elapsed());
+            let asked_wait = failure.error.retry_after.unwrap_or_default();
+            let wait = backoff(attempts).min(time_left / 2).max(asked_wait);
+            // A request without time for its answer would turn a certain "no" into a "maybe".
+            let is_too_late = time_left.saturating_sub(wait) <= self.timeout / 8;
+            if failure.next == Next::GiveUp || attempts >= self.max_attempts || is_too_late {
+                return Err(Error {
+                    attempts,
+                    may_have_been_deleted: in_doubt,
+                    ..failure.error
+                });
             }
             thread::sleep(wait);
         }
     }
 
-    /// Signs a request for this moment.
-    fn sign(&self, url: String, clock_ahead_ms: i64) -> SignedRequest {
-        let timestamp_ms = now_ms() + clock_ahead_ms;
-        let timestamp = u64::try_from(timestamp_ms).unwrap_or_default();
-        // The third slash comes after the scheme's two and the host.
-        let path_start = url.match_indices('/').nth(2).map_or(0, |(i, _)| i);
-        let request_target = url.get(path_start..).unwrap_or_default();
-        let access_key = self.credentials.access_key().to_owned();
-        let signature = self.credentials.sign("DELETE", request_target, timestamp);
-        SignedRequest {
-            url,
-            timestamp_ms,
-            headers: [
-                ("x-ncp-apigw-timestamp", timestamp.to_string()),
-                ("x-ncp-iam-access-key", access_key),
-                ("x-ncp-apigw-signature-v2", signature),
-            ],
-        }
-    }
-
-    /// Sends one request, which takes at most `time_left`, and sorts the answer.
-    fn attempt(&self, signed: &SignedRequest, time_left: Duration) -> Result<(), Error> {
+    /// Sends one request, and sorts what comes of it.
+    fn attempt(
+        &self,
+        request: Request<()>,
+        number: u32,
+        call_started: Instant,
+    ) -> Result<(), Failure> {
+        let time_left = self.timeout.saturating_sub(call_started.elapsed());
+        // Half of less than a quarter would leave too little for another attempt.
+        let is_last = number >= self.max_attempts || time_left < self.timeout / 4;
+        let share = if is_last { time_left } else { time_left / 2 };
         let own = self.agent.config().timeouts();
-        let shorter = |own: Option<Duration>, limit| own.map_or(limit, |own| own.min(limit));
-        let timeout = shorter(own.global, Duration::from_secs(30)).min(time_left);
-        // What comes before the request ends before the attempt does, even behind a proxy, which is
-        // looked up, connected to and waited for. So a timeout there tells that nothing was sent.
-        let share = timeout / 4;
+        let timeout = shorter(own.global, share.max(SHORTEST_ATTEMPT));
+        // Even behind a proxy, which is looked up, connected to and waited for, these end before
+        // the attempt does: so a timeout there tells that nothing was sent.
         let mut config = self
             .agent
-            .delete(&signed.url)
-            .config()
+            .configure_request(request)
             .http_status_as_error(false)
-            .max_redirects(0)
             .timeout_global(Some(timeout))
-            .timeout_resolve(Some(shorter(own.resolve, share)))
-            .timeout_connect(Some(shorter(own.connect, share)));
-        if signed.url.starts_with("http:") {
-            config = config.proxy(None);
-        }
-        let mut request = config.build().header("User-Agent", USER_AGENT);
-        for (name, value) in signed.headers() {
-            request = request.header(name, value);
+            .timeout_resolve(Some(shorter(own.resolve, timeout / 4)))
+            .timeout_connect(Some(shorter(own.connect, timeout / 4)));
+        if number > 1 {
+            // Kept connections may all have died together, while a laptop slept.
+            config = config.max_idle_age(Duration::ZERO);
         }
         let started = Instant::now();
-        let mut response = request
-            .call()
-            .map_err(|error| no_answer(&self.api_url, error, started.elapsed()))?;
-        let mut body = Vec::new();
-        let mut reader = response.body_mut().as_reader().take(MAX_READ as u64 + 1);
-        let was_cut = reader.read_to_end(&mut body).is_err();
-        sort_answer(&response, &body, was_cut, signed)
+        match self.agent.run(config.build()) {
+            Ok(response) => self.sort_answer(&Answer::read(response)),
+            Err(error) => Err(self.no_answer(&error, started.elapsed(), call_started.elapsed())),
+        }
+    }
+
+    /// Signs a request for this moment. It carries its settings with it, so that no agent takes the
+    /// signature to another host.
+    fn sign(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<Request<()>, Error> {
+        let mut url = self.api_url.to_string();
+        for segment in path {
+            url = url + "/" + &percent_encode(segment);
+        }
+        for (index, (name, value)) in query.iter().enumerate() {
+            let separator = if index == 0 { "?" } else { "&" };
+            url = url + separator + &percent_encode(name) + "=" + &percent_encode(value);
+        }
+        let request = self
+            .sign_url(method, &url)
+            .map_err(|error| Error::invalid(format!("unusable path: {error}")))?;
+        let timeout = shorter(self.agent.config().timeouts().global, self.timeout);
+        let is_loopback = self.api_url.starts_with("http:");
+        let config = self.agent.configure_request(request);
+        let config = config.max_redirects(0).timeout_global(Some(timeout));
+        Ok(if is_loopback {
+            config.proxy(None)
+        } else {
+            config
+        }
+        .build())
+    }
+
+    fn sign_url(&self, method: Method, url: &str) -> http::Result<Request<()>> {
+        let uri: Uri = url.parse()?;
+        let request_target = uri.path_and_query().map_or("", |target| target.as_str());
+        let now = UNIX_EPOCH.elapsed().unwrap_or_default();
+        let timestamp_ms = u64::try_from(now.as_millis()).unwrap_or_default();
+        let signature = self
+            .credentials
+            .sign(method.as_str(), request_target, timestamp_ms);
+        Request::builder()
+            .method(method)
+            .uri(uri)
+            .header("User-Agent", USER_AGENT)
+            // A compressed answer would lose its length, which tells whether it is whole.
+            .header("Accept-Encoding", "identity")
+            .header("Content-Type", "application/json")
+            .header("x-ncp-apigw-timestamp", timestamp_ms)
+            .header(
+                "x-ncp-iam-access-key",
+                hidden(self.credentials.access_key())?,
+            )
+            .header("x-ncp-apigw-signature-v2", hidden(&signature)?)
+            .body(())
     }
 }
 
-/// How long to wait after the given number of attempts: any time up to a bound that doubles, so
-/// that clients which failed together do not come back together ("full jitter").
-fn backoff(attempts: u32) -> Duration {
-    let bound_ms = (100_u64 << attempts.min(6)).min(5_000);
-    // Each RandomState hashes with keys of its own, which start from the system's random numbers.
-    let random = RandomState::new().hash_one(attempts);
-    Duration::from_micros(random % (bound_ms * 1000))
+/// A header's value that `Debug` does not show.
+fn hidden(value: &str) -> http::Result<HeaderValue> {
+    let mut value = HeaderValue::from_str(value)?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
-/// Milliseconds since the epoch.
-fn now_ms() -> i64 {
-    let now = UNIX_EPOCH.elapsed().unwrap_or_default();
-    i64::try_from(now.as_millis()).unwrap_or_default()
+fn shorter(own: Option<Duration>, limit: Duration) -> Duration {
+    own.map_or(limit, |own| own.min(limit))
+}
+
+/// How long to wait before a retry, counted from 1: between half and all of a second, twice as long
+/// for each further retry, at most 8 s. So three attempts outlast a quick restart of the service,
+/// and clients that failed together do not come back together.
+fn backoff(retry: u32) -> Duration {
+    let half_ms = 250 << retry.min(4);
+    // Each RandomState hashes with keys of its own, which start from the system's random numbers.
+    let random = RandomState::new().hash_one(retry);
+    Duration::from_millis(half_ms + random % (half_ms + 1))
 }
 
 // How an answer is sorted, or what there is instead of one.
 
-/// Sorts what ureq reports instead of an answer, the given time after the attempt's start.
-fn no_answer(api_url: &str, error: ureq::Error, elapsed: Duration) -> Error {
-    use {ErrorKind as K, io::ErrorKind::InvalidData, ureq::Error as E, ureq::Timeout as T};
-    let cause = printable(error.to_string().trim_start_matches("io: "));
-    let is_certificate = cause.starts_with("invalid peer certificate");
-    let is_native_tls = cause.starts_with("native-tls: ");
-    let (kind, may_be_sent, is_transient) = match &error {
-        E::Timeout(T::Resolve | T::Connect) => (K::Timeout, false, true),
-        E::Timeout(_) => (K::Timeout, true, true),
-        E::HostNotFound | E::ConnectProxyFailed(_) => (K::Transport, false, true),
-        E::Io(error) if is_from_connecting(error, elapsed) => (K::Transport, false, true),
-        // rustls reports two things like this: a certificate that is not trusted, before the
-        // request, and bytes that are not TLS, at any time.
-        E::Io(error) if error.kind() == InvalidData => (K::Transport, !is_certificate, false),
-        E::Io(_) => (K::Transport, true, true),
-        E::Protocol(_) | E::LargeResponseHeader(..) => (K::UnexpectedResponse, true, true),
-        E::RequireHttpsOnly(_) | E::Tls(_) | E::TlsRequired => (K::InvalidInput, false, false),
-        // Its variant exists only if ureq has this library, which another crate may have brought.
-        _ if is_native_tls => (K::Transport, false, cause.contains("unexpected EOF")),
-        _ => (K::Transport, true, false),
-    };
-    let mut failure = Error::new(kind, format!("no answer from {api_url} ({cause})"));
-    (failure.sent.in_doubt, failure.sent.is_transient) = (may_be_sent, is_transient);
-    failure.caused_by(error)
+/// Bytes of an answer's body, or of a key file, that are read: more than either ever needs.
+const MAX_READ: usize = 64 * 1024;
+/// Linux reports some errors of connecting from an established connection too, but not before its
+/// retransmissions have run out (tcp(7), `tcp_retries2`), which takes seconds. Connecting takes less
+/// than this across an ocean, with a lookup.
+const LONGEST_CONNECT: Duration = Duration::from_secs(1);
+
+/// An answer, as far as it was read.
+struct Answer {
+    head: Response<()>,
+    body: String,
+    /// How many bytes the body had, or what broke it off.
+    length: io::Result<usize>,
 }
 
-/// Whether an I/O error comes from looking up the host or connecting. An established connection
-/// reports the same kinds on Linux, but not before it has retransmitted (tcp(7), `tcp_retries2`).
-fn is_from_connecting(error: &io::Error, elapsed: Duration) -> bool {
-    use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable, PermissionDenied};
-    let is_lookup = error.to_string().starts_with("failed to lookup address");
-    match error.kind() {
-        ConnectionRefused | HostUnreachable | NetworkUnreachable | PermissionDenied => {
-            elapsed < Duration::from_millis(200)
+/// Who says 404, as far as the answer tells.
+#[derive(Clone, Copy, PartialEq)]
+enum NotFound {
+    /// The platform: there is no such image.
+    Service,
+    /// The service or a gateway before it.
+    Unproven,
+    /// A proxy or load balancer, the gateway about an unknown URL, or nobody knows.
+    Foreign,
+}
+
+impl Answer {
+    fn read(response: Response<ureq::Body>) -> Answer {
+        let (head, body) = response.into_parts();
+        let mut bytes = Vec::new();
+        let mut reader = body.into_reader().take(MAX_READ as u64 + 1);
+        let length = reader.read_to_end(&mut bytes);
+        Answer {
+            head: Response::from_parts(head, ()),
+            body: String::from_utf8_lossy(&bytes).into_owned(),
+            length,
         }
-        // The standard library gives a failed look-up a kind that cannot be named. The codes are
-        // those of Windows, from WSAHOST_NOT_FOUND on.
-        _ => is_lookup || matches!(error.raw_os_error(), Some(11001..=11004)),
+    }
+
+    fn header(&self, name: &str) -> Option<String> {
+        let value = self.head.headers().get(name)?;
+        Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+    }
+
+    /// 204 is the vendor's documented success; 200 and 201 are successes common to its operations,
+    /// but also those of a login page.
+    fn confirms_deletion(&self) -> bool {
+        let is_empty = self
+            .header("Content-Length")
+            .is_some_and(|length| length == "0")
+            && self.header("Transfer-Encoding").is_none();
+        match self.head.status().as_u16() {
+            204 => true,
+            200 | 201 => is_empty,
+            _ => false,
+        }
+    }
+
+    /// Whether the framing shows that nothing is missing (RFC 9112, section 8).
+    fn is_whole(&self) -> bool {
+        let shows_end = match self.header("Transfer-Encoding") {
+            Some(coding) => {
+                coding.eq_ignore_ascii_case("chunked") && self.head.version() == Version::HTTP_11
+            }
+            None => self.header("Content-Length").is_some(),
+        };
+        shows_end && self.length.as_ref().is_ok_and(|length| *length <= MAX_READ)
+    }
+
+    /// With code 300 the gateway says that it does not know the URL. A code may be a string or a
+    /// number.
+    fn not_found(&self) -> NotFound {
+        let compact = self.body.replace(char::is_whitespace, "");
+        let has_code = ["\"errorCode\":", "\"returnCode\":"]
+            .iter()
+            .any(|member| compact.contains(member));
+        let unquoted = compact.replace('"', "");
+        let mut after_300 = unquoted.split("Code:300").skip(1);
+        let is_url_unknown = after_300.any(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()));
+        let is_object = compact.starts_with('{') && compact.ends_with('}');
+        if !self.is_whole() || is_url_unknown || !(is_object || self.body.is_empty()) {
+            NotFound::Foreign
+        } else if has_code {
+            NotFound::Service
+        } else {
+            NotFound::Unproven
+        }
     }
 }
 
-/// Success is 204, or a 200 or 201 (of the vendor's list of common statuses) that states to be
-/// empty.
-fn sort_answer(
-    response: &Response<ureq::Body>,
-    body: &[u8],
-    was_cut: bool,
-    signed: &SignedRequest,
-) -> Result<(), Error> {
-    let (status, headers) = (response.status(), response.headers());
-    let coding = headers.get("Transfer-Encoding");
-    let says_empty = coding.is_none() && headers.get("Content-Length").is_some_and(|l| l == "0");
-    if status == 204 || (matches!(status.as_u16(), 200 | 201) && says_empty) {
-        return Ok(());
+impl Client {
+    fn sort_answer(&self, answer: &Answer) -> Result<(), Failure> {
+        if answer.confirms_deletion() {
+            return Ok(());
+        }
+        let status = answer.head.status();
+        let not_found = (status == StatusCode::NOT_FOUND).then(|| answer.not_found());
+        let effect = match status.as_u16() {
+            404 if not_found == Some(NotFound::Service) => Effect::ImageAbsent,
+            408 => Effect::Possible, // it may come from a proxy before a slow service
+            400..=499 => Effect::None,
+            _ => Effect::Possible,
+        };
+        let next = match status.as_u16() {
+            408 | 429 | 500 | 502 | 503 | 504 => Next::Again,
+            200..=299 if answer.length.is_err() => Next::Again,
+            _ => Next::GiveUp,
+        };
+        let (kind, advice) = sort_status(status, not_found == Some(NotFound::Foreign));
+        let error = Error {
+            advice,
+            status: Some(status),
+            body: (!answer.body.is_empty()).then(|| self.said(&answer.body).into()),
+            trace_id: answer
+                .header("x-ncp-trace-id")
+                .map(|id| self.said(&id).into()),
+            retry_after: answer.header("Retry-After").and_then(|wait| seconds(&wait)),
+            is_transient: next == Next::Again || kind == ErrorKind::Conflict,
+            ..Error::new(kind, self.describe(answer))
+        };
+        Err(Failure {
+            error,
+            effect,
+            next,
+        })
     }
-    // A 404 is the service's if it is whole JSON, and may be if it is whole and empty. A connection
-    // may have cut what has neither length nor chunks (RFC 9112, section 8), but no JSON object.
-    let is_whole = !was_cut && body.len() <= MAX_READ;
-    let chunked = coding.is_some_and(|c| c == "chunked") && response.version() == Version::HTTP_11;
-    let is_empty = is_whole && body.is_empty() && (says_empty || chunked);
 
-    let body = String::from_utf8_lossy(body);
-    let header = |name| headers.get(name)?.to_str().ok();
-    let said = |text: &String| redact(text, signed);
-    let codes = ["errorCode", "returnCode"].map(|name| json_member(&body, name));
-    let messages = ["message", "returnMessage"].map(|name| json_member(&body, name));
-    // With code 300 the gateway says that it does not know the URL.
-    let knows_url = !codes.iter().flatten().any(|code| code.trim() == "300");
-    let is_json = is_whole && is_json_object(&body) && knows_url;
-    let kind = kind_of(status.as_u16(), is_empty || is_json);
-    let date_ms = header("Date").and_then(http_date_ms);
-    let cut_success = status.is_success() && was_cut;
-    let mut error = Error::new(kind, format!("the answer was {status}"));
-    *error.sent = Sent {
-        status: Some(status.as_u16()),
-        code: codes.iter().flatten().next().map(said),
-        message: messages.iter().flatten().next().map(said),
-        trace_id: header("x-ncp-trace-id").map(|id| redact(id, signed)),
-        retry_after: header("Retry-After").and_then(|value| retry_after(value, date_ms)),
-        in_doubt: !status.is_client_error() || status == 408,
-        is_transient: cut_success || matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504),
-        proves_absence: kind == ErrorKind::NotFound && is_json,
-        clock_ahead_ms: date_ms.map_or(0, |date_ms| date_ms - signed.timestamp_ms),
-        ..Sent::default()
-    };
-    Err(error)
+    /// The status, with what helps to understand it.
+    fn describe(&self, answer: &Answer) -> String {
+        let status = answer.head.status();
+        let header = |name| answer.header(name).map(|value| self.said(&value));
+        match status.as_u16() {
+            300..=399 => match header("Location") {
+                Some(location) => format!("{status} to {location}"),
+                None => status.to_string(),
+            },
+            401 => {
+                let access_key = self.credentials.shown_access_key();
+                // The service refuses a timestamp that is more than 5 minutes from its own clock.
+                let date = header("Date").map(|date| format!(", the service's clock: {date}"));
+                format!(
+                    "{status} (access key {access_key}{})",
+                    date.unwrap_or_default()
+                )
+            }
+            404 => format!("{status} from {}", self.api_url),
+            _ => status.to_string(),
+        }
+    }
+
+    /// What a server says, fit to be shown.
+    fn said(&self, text: &str) -> String {
+        let access_key = self.credentials.access_key();
+        printable(&text.replace(access_key, &self.credentials.shown_access_key()))
+    }
+
+    /// Sorts what ureq reports instead of an answer, after the time that the attempt and the call
+    /// have taken.
+    fn no_answer(&self, error: &ureq::Error, attempt: Duration, call: Duration) -> Failure {
+        let (kind, effect, next) = sort_error(error, attempt);
+        let cause = printable(error.to_string().trim_start_matches("io: "));
+        let host = self.api_url.split('/').nth(2).unwrap_or_default();
+        let seconds = (call.as_secs_f32() * 10.0).round() / 10.0;
+        let what_happened = match (kind, effect) {
+            (ErrorKind::InvalidInput, _) => format!("the agent cannot send to {host}: {cause}"),
+            (ErrorKind::Timeout, Effect::Possible) => {
+                format!("no answer from {host} within {seconds} s")
+            }
+            (ErrorKind::Timeout, _) => format!("no connection to {host} within {seconds} s"),
+            _ if is_untrusted_certificate(error) => format!(
+                "the certificate of {host} is not trusted ({})",
+                cause.trim_start_matches("invalid peer certificate: ")
+            ),
+            (ErrorKind::UnexpectedResponse, _) => format!("no HTTP answer from {host}: {cause}"),
+            (_, Effect::Possible) => format!("no answer from {host}: {cause}"),
+            _ => format!("no connection to {host}: {cause}"),
+        };
+        let advice = match effect {
+            _ if cause.contains("UnknownIssuer") => {
+                "for a company's own authority use the feature native-tls"
+            }
+            Effect::Possible => "",
+            _ => "check the network, the proxy and the API URL",
+        };
+        let error = Error {
+            advice,
+            is_transient: next == Next::Again,
+            ..Error::new(kind, what_happened)
+        };
+        Failure {
+            error,
+            effect,
+            next,
+        }
+    }
 }
 
-/// A status without a meaning of its own counts as the first of its class (RFC 9110, section 15).
-fn kind_of(status: u16, may_be_of_the_service: bool) -> ErrorKind {
-    match status {
-        401 => ErrorKind::Unauthorized,
-        403 => ErrorKind::Forbidden,
-        404 if may_be_of_the_service => ErrorKind::NotFound,
-        404 => ErrorKind::UnexpectedResponse,
-        408 => ErrorKind::Timeout,
-        409 => ErrorKind::Conflict,
-        429 => ErrorKind::RateLimited,
-        400..=499 => ErrorKind::BadRequest,
-        500..=599 => ErrorKind::Server,
-        _ => ErrorKind::UnexpectedResponse,
+/// What kind of error a status is, and what to do about it beside running the call again. A status
+/// without a meaning of its own counts as the first of its class (RFC 9110, section 15).
+fn sort_status(status: StatusCode, is_foreign: bool) -> (ErrorKind, &'static str) {
+    use ErrorKind as K;
+    match status.as_u16() {
+        401 => (
+            K::Unauthorized,
+            "check the keys, their permissions and subscription, the site, and this machine's clock",
+        ),
+        403 => (
+            K::Forbidden,
+            "give the account permission to delete images in this registry",
+        ),
+        404 if !is_foreign => (K::NotFound, "check the registry, the image and the region"),
+        408 => (K::Timeout, ""),
+        409 => (
+            K::Conflict,
+            "try again when nothing else is changing the image",
+        ),
+        429 => (
+            K::RateLimited,
+            "send fewer requests, or ask for a larger quota",
+        ),
+        400..=403 | 405..=499 => (
+            K::BadRequest,
+            "check the registry, the image and the API URL",
+        ),
+        500..=599 => (K::Server, ""),
+        _ => (
+            K::UnexpectedResponse,
+            "check the API URL with its path, and for a proxy or a login page on the way",
+        ),
+    }
+}
+
+/// What ureq's errors mean.
+fn sort_error(error: &ureq::Error, elapsed: Duration) -> (ErrorKind, Effect, Next) {
+    use {ErrorKind as K, ureq::Error as E, ureq::Timeout as T};
+    match error {
+        E::Timeout(T::Resolve | T::Connect) => (K::Timeout, Effect::None, Next::Again),
+        E::Timeout(_) => (K::Timeout, Effect::Possible, Next::Again),
+        E::HostNotFound | E::ConnectProxyFailed(_) => (K::Transport, Effect::None, Next::Again),
+        _ if is_untrusted_certificate(error) => (K::Transport, Effect::None, Next::GiveUp),
+        E::Io(error) if is_from_connecting(error, elapsed) => {
+            (K::Transport, Effect::None, Next::Again)
+        }
+        E::Io(_) => (K::Transport, Effect::Possible, Next::Again),
+        #[cfg(feature = "native-tls")]
+        E::NativeTls(_) => (K::Transport, Effect::None, Next::Again), // from setting TLS up
+        E::Protocol(_) | E::LargeResponseHeader(..) => {
+            (K::UnexpectedResponse, Effect::Possible, Next::Again)
+        }
+        E::RequireHttpsOnly(_) | E::Tls(_) | E::TlsRequired => {
+            (K::InvalidInput, Effect::None, Next::GiveUp)
+        }
+        _ => (K::Transport, Effect::Possible, Next::GiveUp),
+    }
+}
+
+/// Whether TLS could not be set up since the host's certificate is not trusted.
+fn is_untrusted_certificate(error: &ureq::Error) -> bool {
+    match error {
+        // Of rustls, which reports other things like this, too.
+        ureq::Error::Io(error) => error.to_string().starts_with("invalid peer certificate"),
+        #[cfg(feature = "native-tls")]
+        ureq::Error::NativeTls(error) => error.to_string().contains("certificate"),
+        _ => false,
+    }
+}
+
+/// Whether an I/O error comes from looking up the host or connecting, so that nothing was sent.
+fn is_from_connecting(error: &io::Error, elapsed: Duration) -> bool {
+    use io::ErrorKind as K;
+    match (error.kind(), error.raw_os_error()) {
+        // On Windows, refusing takes two seconds, and only connecting reports it.
+        (K::ConnectionRefused, _) if cfg!(windows) => true,
+        (
+            K::ConnectionRefused
+            | K::HostUnreachable
+            | K::NetworkUnreachable
+            | K::PermissionDenied
+            | K::AddrNotAvailable
+            | K::AddrInUse,
+            _,
+        ) => elapsed < LONGEST_CONNECT,
+        // No more open files, on Unix and on Windows, or no such host, on Windows.
+        (_, Some(23 | 24 | 10024 | 11001..=11004)) => true,
+        // The standard library gives a failed lookup a kind that cannot be named.
+        _ => error.to_string().starts_with("failed to lookup address"),
     }
 }
 
 // How text is read and shown.
 
-/// Seconds, or an HTTP date, which is read by the server's clock (RFC 9110, section 10.2.3).
-fn retry_after(value: &str, date_ms: Option<i64>) -> Option<Duration> {
-    let seconds = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        value.parse().unwrap_or(u32::MAX)
-    } else {
-        let wait_ms = http_date_ms(value)? - date_ms.unwrap_or_else(now_ms);
-        u32::try_from((wait_ms.max(0) + 999) / 1000).unwrap_or(u32::MAX)
-    };
-    Some(Duration::from_secs(seconds.into()))
+/// `Retry-After` in seconds (RFC 9110, section 10.2.3).
+fn seconds(text: &str) -> Option<Duration> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    // However large, it can be added to a time.
+    is_number.then(|| Duration::from_secs(text.parse().unwrap_or(u32::MAX).into()))
 }
 
-/// A date in the form that senders use (RFC 9110, section 5.6.7), in milliseconds since the epoch.
-fn http_date_ms(text: &str) -> Option<i64> {
-    let parts: Vec<&str> = text.split([' ', ':']).collect();
-    let [_, day, month, year, hour, minute, second, "GMT"] = *parts else {
-        return None;
-    };
-    let number = |text: &str| text.parse::<u16>().ok().map(i64::from);
-    let (day, year) = (number(day)?, number(year)?);
-    let seconds = (number(hour)? * 60 + number(minute)?) * 60 + number(second)?;
-    let months = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(' ');
-    let (month, _) = (10..).zip(months).find(|(_, name)| *name == month)?;
-    // Years are counted from March of the year 0, so that a leap day is the last.
-    let (year, month) = (year - 1 + month / 12, month % 12);
-    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day;
-    Some(((days - 719_469) * 86_400 + seconds) * 1000)
-}
-
-/// Whether `text` looks like a JSON object whose end is not cut off, as then fewer braces close
-/// than open.
-fn is_json_object(text: &str) -> bool {
-    let unescaped = text.replace(r"\\", "").replace(r#"\""#, "");
-    let outside_strings: String = unescaped.split('"').step_by(2).collect();
-    let count = |brace| outside_strings.matches(brace).count();
-    let text = text.trim_ascii();
-    let inside = text.strip_prefix('{').map(str::trim_ascii_start);
-    let is_object = inside.is_some_and(|inside| inside.starts_with(['"', '}']));
-    is_object && text.ends_with('}') && count('{') == count('}')
-}
-
-/// The string or number of the first member `name` of a JSON text (RFC 8259). In a string every
-/// quotation mark is escaped, so the name in quotation marks and a colon can only be a member.
-fn json_member(json: &str, name: &str) -> Option<String> {
-    let quoted = format!("\"{name}\"");
-    json.match_indices(&quoted).find_map(|(at, _)| {
-        let after = json.get(at + quoted.len()..)?.trim_ascii_start();
-        let value = after.strip_prefix(':')?.trim_ascii_start();
-        let text = match value.strip_prefix('"') {
-            Some(string) => json_string(string),
-            None => value.chars().take_while(char::is_ascii_digit).collect(),
-        };
-        (!text.is_empty()).then_some(text)
-    })
-}
-
-/// A JSON string, from after its first quotation mark to its last, or to where the text was cut.
-fn json_string(text: &str) -> String {
-    let mut units = Vec::new(); // UTF-16, as in the escapes of characters beyond U+FFFF
-    let mut characters = text.chars();
-    while let Some(mut character) = characters.next().filter(|character| *character != '"') {
-        if character == '\\' {
-            character = match characters.next() {
-                Some('u') => {
-                    let digits: String = characters.by_ref().take(4).collect();
-                    units.extend(u16::from_str_radix(&digits, 16));
-                    continue;
-                }
-                Some('b') => '\u{8}',
-                Some('f') => '\u{c}',
-                Some('n') => '\n',
-                Some('r') => '\r',
-                Some('t') => '\t',
-                escaped => escaped.unwrap_or(character),
-            };
-        }
-        units.extend_from_slice(character.encode_utf16(&mut [0; 2]));
-    }
-    String::from_utf16_lossy(&units)
-}
-
-/// What a server says, fit to be shown, and without what identified the request.
-fn redact(text: &str, signed: &SignedRequest) -> String {
-    let [.., (_, access_key), (_, signature)] = &signed.headers;
-    // The padding is often lost. The access key is no secret, but logs need not have it.
-    let text = text.replace(signature, "[signature]");
-    let text = text.replace(signature.trim_end_matches('='), "[signature]");
-    printable(&text.replace(access_key, "[access key]"))
-}
-
-/// `text` on one line of a terminal: at most 256 characters, and those escaped that could
-/// break the line, steer the terminal, or change the order in which text is read.
+/// `text` on one line of a terminal: at most 512 characters, and those escaped that could break the
+/// line, steer the terminal, or change the order in which text is read.
 fn printable(text: &str) -> String {
-    let shown: String = text.chars().take(256).collect();
+    let shown: String = text.chars().take(512).collect();
     let end = if shown.len() < text.len() { "…" } else { "" };
     let escaped = shown.escape_debug().to_string() + end;
     let escaped = escaped.replace(r"\'", "'").replace(r#"\""#, "\"");

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ncloud_container_registry::{Client, Credentials, Region, ureq};
+use ncloud_container_registry::{Client, Credentials, ureq};
 
 /// How many connections all servers accepted.
 pub static CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
@@ -43,8 +43,7 @@ pub fn our_client(address: SocketAddr) -> Client {
         "SKTEST0123456789abcdefghijklmnopqrstuvwx",
     );
     let api_url = format!("http://{address}/ncr/api/v2");
-    Client::builder(Region::Korea, credentials.unwrap())
-        .api_url(&api_url)
+    Client::builder(api_url, credentials.unwrap())
         .build()
         .unwrap()
 }
@@ -72,6 +71,7 @@ pub fn delete_with_ureq(agent: &ureq::Agent, url: &str) {
     let response = agent
         .delete(url)
         .header("User-Agent", "ncloud-container-registry/0.1.0")
+        .header("Accept-Encoding", "identity")
         .header("Content-Type", "application/json")
         .header("x-ncp-apigw-timestamp", "1700000000000")
         .header("x-ncp-iam-access-key", "AKTEST0123456789abcd")

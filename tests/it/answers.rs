@@ -2,12 +2,13 @@
 
 use std::error::Error as _;
 
-use ncloud_container_registry::{Error, ErrorKind};
+use ncloud_container_registry::{Client, Credentials, Error, ErrorKind};
 
-use crate::gateway::{Gateway, NO_SUCH_IMAGE, Then, answer};
+use crate::gateway::{ACCESS_KEY, DATE, Gateway, NO_SUCH_IMAGE, Then, answer};
 use crate::{builder, builder_at, client, in_parallel};
 
 /// How a call of one attempt ends when the answer is `bytes`, after which the connection is closed.
+#[track_caller]
 fn outcome(bytes: impl Into<Vec<u8>>) -> Result<(), Error> {
     let gateway = Gateway::with(&["my-registry/hello/world"]);
     let bytes = bytes.into();
@@ -18,103 +19,192 @@ fn outcome(bytes: impl Into<Vec<u8>>) -> Result<(), Error> {
     let client = builder(&gateway).max_attempts(1).build().unwrap();
     let outcome = client.delete_image("my-registry", "hello/world");
     assert_eq!(gateway.requests().len(), 1);
-    if let Err(error) = &outcome {
+    outcome.map_err(|error| {
         let text = error.to_string();
-        assert!(
-            text.starts_with("cannot delete my-registry/hello/world: "),
-            "{text}"
-        );
+        assert!(text.starts_with("my-registry/hello/world "), "{text}");
         assert!(!text.contains(char::is_control), "{text:?}");
+        assert_eq!(format!("{error:?}"), text);
+        assert!(error.source().is_none(), "the line holds the cause");
         assert_eq!(error.attempts(), 1);
-    }
-    outcome
+        error
+    })
 }
 
-const NOT_FOUND: &str = "check the registry, the image name and the region";
-const UNEXPECTED: &str = "check the API URL, and for a proxy or a login page";
-const MAYBE: &str = "; the image may have been deleted anyway: check whether it still exists";
+const NAMES: &str = "; check the registry, the image and the API URL";
+const UNEXPECTED: &str =
+    "; check the API URL with its path, and for a proxy or a login page on the way";
+const FIND_OUT: &str = "; run it again or list the registry";
 
 #[test]
-fn each_status_has_its_kind_and_its_advice() {
+fn each_status_has_its_kind_and_its_text() {
     use ErrorKind as K;
-    let names = "check the registry, the image name and the API URL";
-    let keys = "check the access key, the secret key and this machine's clock";
-    let permission = "give the account permission to delete images in this registry";
-    let quota = "send fewer requests, or ask for a larger quota";
-    let later = "try again later; a 500 can also mean that there is no such image";
-    for (status, kind, advice) in [
-        ("400 Bad Request", K::BadRequest, names),
-        ("401 Unauthorized", K::Unauthorized, keys),
-        ("403 Forbidden", K::Forbidden, permission),
-        ("404 Not Found", K::NotFound, NOT_FOUND),
-        ("405 Method Not Allowed", K::BadRequest, names),
-        (
-            "408 Request Timeout",
-            K::Timeout,
-            "try again, or allow more time",
-        ),
-        (
-            "409 Conflict",
-            K::Conflict,
-            "try again when nothing else is changing the image",
-        ),
-        ("410 Gone", K::BadRequest, names),
-        ("414 URI Too Long", K::BadRequest, names),
-        ("429 Too Many Requests", K::RateLimited, quota),
-        ("500 Internal Server Error", K::Server, later),
-        ("502 Bad Gateway", K::Server, later),
-        ("503 Service Unavailable", K::Server, later),
-        ("504 Gateway Timeout", K::Server, later),
-        ("599", K::Server, later),
-        ("101 Switching Protocols", K::UnexpectedResponse, UNEXPECTED),
-        ("202 Accepted", K::UnexpectedResponse, UNEXPECTED),
-        (
-            "203 Non Authoritative Information",
-            K::UnexpectedResponse,
-            UNEXPECTED,
-        ),
-        ("205 Reset Content", K::UnexpectedResponse, UNEXPECTED),
-        ("206 Partial Content", K::UnexpectedResponse, UNEXPECTED),
-        ("226 IM Used", K::UnexpectedResponse, UNEXPECTED),
-        ("300 Multiple Choices", K::UnexpectedResponse, UNEXPECTED),
-        ("304 Not Modified", K::UnexpectedResponse, UNEXPECTED),
-        ("302 Found", K::UnexpectedResponse, UNEXPECTED),
-        ("399", K::UnexpectedResponse, UNEXPECTED),
-        ("600", K::UnexpectedResponse, UNEXPECTED),
-        ("999", K::UnexpectedResponse, UNEXPECTED),
-    ] {
+    #[track_caller]
+    fn check(status: &str, kind: ErrorKind, advice: &str) {
         let error = outcome(answer(status, "", "")).unwrap_err();
         let code: u16 = status[..3].parse().unwrap();
         assert_eq!((error.kind(), error.status()), (kind, Some(code)));
-        assert_eq!(
-            (error.code(), error.message(), error.trace_id()),
-            (None, None, None)
-        );
+        assert_eq!((error.body(), error.trace_id()), (None, None));
         // A 408 may come from a proxy before a slow service.
-        let did_nothing = (400..500).contains(&code) && code != 408;
-        assert_eq!(error.may_have_taken_effect(), !did_nothing, "{status}");
-        let maybe = if did_nothing { "" } else { MAYBE };
-        let status = error_status(&error);
-        assert_eq!(
-            error.to_string(),
-            format!(
-                "cannot delete my-registry/hello/world: the answer was {status}: {advice}{maybe}"
-            )
-        );
+        let in_doubt = !(400..500).contains(&code) || code == 408;
+        assert_eq!(error.may_have_been_deleted(), in_doubt, "{status}");
+        let opening = match code {
+            500 => "may have been deleted, or never existed",
+            _ if in_doubt => "may have been deleted",
+            _ => "was not deleted",
+        };
+        let find_out = if in_doubt { FIND_OUT } else { "" };
+        let expected = format!("my-registry/hello/world {opening}: {status}{advice}{find_out}");
+        assert_eq!(error.to_string(), expected);
+    }
+    check("400 Bad Request", K::BadRequest, NAMES);
+    check(
+        "403 Forbidden",
+        K::Forbidden,
+        "; give the account permission to delete images in this registry",
+    );
+    check("405 Method Not Allowed", K::BadRequest, NAMES);
+    check("408 Request Timeout", K::Timeout, "");
+    check(
+        "409 Conflict",
+        K::Conflict,
+        "; try again when nothing else is changing the image",
+    );
+    check("410 Gone", K::BadRequest, NAMES);
+    check("414 URI Too Long", K::BadRequest, NAMES);
+    check(
+        "429 Too Many Requests",
+        K::RateLimited,
+        "; send fewer requests, or ask for a larger quota",
+    );
+    check("500 Internal Server Error", K::Server, "");
+    check("502 Bad Gateway", K::Server, "");
+    check("503 Service Unavailable", K::Server, "");
+    check("504 Gateway Timeout", K::Server, "");
+    check("599 <unknown status code>", K::Server, "");
+    for status in [
+        "101 Switching Protocols",
+        "202 Accepted",
+        "203 Non Authoritative Information",
+        "205 Reset Content",
+        "206 Partial Content",
+        "226 IM Used",
+        "300 Multiple Choices",
+        "304 Not Modified",
+        "302 Found",
+        "399 <unknown status code>",
+        "600 <unknown status code>",
+        "999 <unknown status code>",
+    ] {
+        check(status, K::UnexpectedResponse, UNEXPECTED);
     }
 }
 
-/// The status with its standard name, as the text has it.
-fn error_status(error: &Error) -> String {
-    let text = error.to_string();
-    let (_, after) = text.split_once("the answer was ").unwrap();
-    let (status, _) = after.split_once(": ").unwrap();
-    assert!(status.len() > 4, "{text}");
-    status.to_owned()
+/// What both ways to delete say of the same answer, which is the last.
+#[track_caller]
+fn text(bytes: String) -> String {
+    outcome(bytes).unwrap_err().to_string()
 }
 
 #[test]
-fn success_is_204_or_a_200_or_201_that_states_to_be_empty() {
+fn the_words_of_the_service_are_shown() {
+    let body = r#"{"error":{"errorCode":"210","message":"Permission Denied","details":"A subscription to the API is required."}}"#;
+    let headers = format!("Date: {DATE}\r\nx-ncp-trace-id: t-1\r\n");
+    assert_eq!(
+        text(answer("401 Unauthorized", &headers, body)),
+        format!(
+            "my-registry/hello/world was not deleted: 401 Unauthorized (access key ...abcd, the \
+             service's clock: {DATE}): {body} (trace id t-1); check the keys, their permissions and \
+             subscription, the site, and this machine's clock"
+        )
+    );
+    let headers = "Retry-After: 3600\r\n";
+    assert_eq!(
+        text(answer("429 Too Many Requests", headers, "{}")),
+        "my-registry/hello/world was not deleted: 429 Too Many Requests: {}; the service asks to \
+         wait 3600 s"
+    );
+    assert_eq!(
+        text(answer("503 Service Unavailable", headers, "")),
+        "my-registry/hello/world may have been deleted: 503 Service Unavailable; the service asks \
+         to wait 3600 s; run it again or list the registry"
+    );
+    // Elsewhere it is no advice.
+    assert_eq!(
+        text(answer("403 Forbidden", headers, "")),
+        "my-registry/hello/world was not deleted: 403 Forbidden; give the account permission to \
+         delete images in this registry"
+    );
+    let headers = "Location: https://login.example.com/?next=/\r\n";
+    assert_eq!(
+        text(answer("302 Found", headers, "")),
+        format!(
+            "my-registry/hello/world may have been deleted: 302 Found to \
+             https://login.example.com/?next=/{UNEXPECTED}{FIND_OUT}"
+        )
+    );
+    assert_eq!(
+        text(answer("200 OK", "", "<html>\n log in</html>")),
+        format!(
+            "my-registry/hello/world may have been deleted: 200 OK: <html>\\n log in</html>\
+             {UNEXPECTED}{FIND_OUT}"
+        )
+    );
+}
+
+#[test]
+fn a_404_says_where_it_comes_from() {
+    let gateway = Gateway::with(&[]);
+    let url = gateway.url();
+    let text = |body: &str| {
+        gateway.answer(answer("404 Not Found", "", body));
+        client(&gateway)
+            .delete_image("r", "i")
+            .unwrap_err()
+            .to_string()
+    };
+    assert_eq!(
+        text(NO_SUCH_IMAGE),
+        format!(
+            "r/i was not found: 404 Not Found from {url}: {NO_SUCH_IMAGE}; check the registry, the \
+             image and the region"
+        )
+    );
+    assert_eq!(
+        text("default backend - 404"),
+        format!("r/i was not deleted: 404 Not Found from {url}: default backend - 404{UNEXPECTED}")
+    );
+}
+
+#[test]
+fn after_a_doubt_the_kinds_own_advice_comes_first() {
+    let gateway = Gateway::with(&[]);
+    let ends = |bytes: String| {
+        gateway.answer(BUSY);
+        gateway.answer(bytes);
+        client(&gateway)
+            .delete_image("r", "i")
+            .unwrap_err()
+            .to_string()
+    };
+    assert_eq!(
+        ends(answer("403 Forbidden", "", "")),
+        format!(
+            "r/i may have been deleted: 403 Forbidden, 2 attempts; give the account permission to \
+             delete images in this registry{FIND_OUT}"
+        )
+    );
+    assert_eq!(
+        ends(answer("404 Not Found", "", "")),
+        format!(
+            "r/i may have been deleted: 404 Not Found from {}, 2 attempts; check the registry, the \
+             image and the region{FIND_OUT}",
+            gateway.url()
+        )
+    );
+}
+
+#[test]
+fn success_is_204_or_a_200_or_201_of_length_0() {
     for bytes in [
         "HTTP/1.1 204 No Content\r\n\r\n",
         "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n",
@@ -127,7 +217,7 @@ fn success_is_204_or_a_200_or_201_that_states_to_be_empty() {
         outcome(bytes).unwrap_or_else(|error| panic!("{bytes}: {error}"));
     }
     for bytes in [
-        // Something else than a confirmation.
+        // No confirmation.
         "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n ",
         "HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\n{}",
         "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n",
@@ -156,25 +246,34 @@ fn success_is_204_or_a_200_or_201_that_states_to_be_empty() {
     ] {
         let error = outcome(bytes).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::UnexpectedResponse, "{bytes}");
-        assert!(error.may_have_taken_effect());
+        assert!(error.may_have_been_deleted());
         assert!(error.to_string().contains(UNEXPECTED), "{error}");
     }
 }
 
-/// The 404s of the service itself: all of them prove that there is no such image.
-const OF_THE_SERVICE: [&str; 9] = [
+/// 404s of the platform itself: all of them prove that there is no such image.
+const OF_THE_SERVICE: [&str; 8] = [
     NO_SUCH_IMAGE,
     r#"{"error":{"errorCode":"404","message":"Not Found","details":"..."}}"#,
     r#"{"returnCode":404,"returnMessage":"Not Found"}"#,
-    r#" {"error" : { "errorCode" : 3000 } } "#,
-    "{}",
-    "\r\n { } \r\n",
-    r#"{"a":"}{\\","b":"\"}\"","c":["{"]}"#,
-    r#"{"message":"\"errorCode\":\"300\""}"#,
-    r#"{"error":"errorCode","errorCode":null}"#,
+    r#"{"responseError":{"returnCode":"","returnMessage":""}}"#,
+    " {\"error\" : { \"errorCode\"\r\n: 3000 } }\n",
+    r#"{"error":{"errorCode":"1300"},"a":{"b":"}{"}}"#,
+    r#"{"error":{"errorCode":"30"}}"#,
+    r#"{"returnCode":"404","returnMessage":"\"errorCode\":\"300\""}"#,
 ];
 
-/// 404s with a body that the service does not send, or not like this: they prove nothing.
+/// Objects in which the platform's codes do not stand, whoever said them.
+const OF_A_GATEWAY: [&str; 6] = [
+    "{}",
+    "\r\n { } \r\n",
+    r#"{"message":"no Route matched with those values"}"#,
+    r#"{"timestamp":"...","status":404,"error":"Not Found","path":"/"}"#,
+    r#"{"code":300}"#,
+    r#"{"message":"there is no \"errorCode\":\"404\" here"}"#,
+];
+
+/// 404s with a body that the service does not send: they prove nothing.
 const OF_OTHERS: [&str; 15] = [
     "default backend - 404",
     "404 page not found\n",
@@ -183,33 +282,35 @@ const OF_OTHERS: [&str; 15] = [
     r#"{"error":{"errorCode":"300","message":"Not Found Exception","details":"URL not found."}}"#,
     r#"{"error":{"errorCode":300}}"#,
     r#"{"responseError":{"returnCode":"300"}}"#,
-    r#"{"returnCode":300}"#,
+    r#"{"returnCode" : 300 }"#,
     r#"{"errorCode":null,"error":{"errorCode":"300"}}"#,
     r#"{"error":{"errorCode":"404"},"responseError":{"returnCode":"300"}}"#,
     r#"{"error":{"errorCode":" 300 "}}"#,
     r#"[{"returnCode":"404"}]"#,
+    r#""{\"errorCode\":1}""#,
     r#""{}""#,
-    "{not found}",
-    "{} {}<html>",
+    r#"{"errorCode":"404"}<html>"#,
 ];
 
 /// 404s of which a part is missing, or may be.
-const CUT: [&str; 10] = [
+const CUT: [&str; 11] = [
     "HTTP/1.1 404 Not Found\r\n\r\n",
     "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 90\r\n\r\n",
     "HTTP/1.1 404 Not Found\r\nContent-Length: 100\r\n\r\n{\"returnCode\":\"404\"}",
     "HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n",
-    "HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
+    "HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n14\r\n{\"returnCode\":\"404\"}\r\n",
     "HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     "HTTP/1.1 404 Not Found\r\nTransfer-Encoding: gzip\r\n\r\n",
     "HTTP/1.0 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n",
-    "HTTP/1.1 404 Not Found\r\n\r\n{\"responseError\":{\"returnCode\":\"404\"}",
-    "HTTP/1.1 404 Not Found\r\n\r\n{\"responseError\":{\"returnMessage\":\"}}",
+    "HTTP/1.1 404 Not Found\r\n\r\n{\"returnCode\":\"404\"}",
+    "HTTP/1.0 404 Not Found\r\n\r\n{\"returnCode\":\"404\"}",
+    "HTTP/1.1 404 Not Found\r\nTransfer-Encoding: gzip\r\nContent-Length: 20\r\n\r\n{\"returnCode\":\"404\"}",
 ];
 
 const BUSY: &str = "HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy";
 
 /// What both ways to delete make of an answer, after a doubt if there is `before`.
+#[track_caller]
 fn both_outcomes(before: Option<&str>, bytes: &str) -> (Result<(), Error>, Result<bool, Error>) {
     let gateway = Gateway::with(&["r/i"]);
     for _ in 0..2 {
@@ -232,19 +333,28 @@ fn both_outcomes(before: Option<&str>, bytes: &str) -> (Result<(), Error>, Resul
     outcomes
 }
 
+/// The ways to send a body that show its end.
+fn framings(body: &str) -> [String; 4] {
+    let length = body.len();
+    // An empty chunk would be the last.
+    let chunk = if body.is_empty() {
+        String::new()
+    } else {
+        format!("{length:x}\r\n{body}\r\n")
+    };
+    let chunked = |coding| {
+        format!("HTTP/1.1 404 Not Found\r\nTransfer-Encoding: {coding}\r\n\r\n{chunk}0\r\n\r\n")
+    };
+    [
+        answer("404 Not Found", "", body),
+        format!("HTTP/1.0 404 Not Found\r\nContent-Length: {length}\r\n\r\n{body}"),
+        chunked("chunked"),
+        chunked("Chunked"),
+    ]
+}
+
 #[test]
 fn only_the_services_404_ends_a_doubt() {
-    let framings = |body: &str| {
-        let length = body.len();
-        [
-            answer("404 Not Found", "", body),
-            format!("HTTP/1.0 404 Not Found\r\n\r\n{body}"),
-            format!(
-                "HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n\
-                 {length:x}\r\n{body}\r\n0\r\n\r\n"
-            ),
-        ]
-    };
     let rows: Vec<_> = OF_THE_SERVICE
         .iter()
         .flat_map(|body| framings(body))
@@ -253,7 +363,7 @@ fn only_the_services_404_ends_a_doubt() {
         let (deleted, existed) = both_outcomes(None, bytes);
         let error = deleted.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound, "{bytes}");
-        assert!(!error.may_have_taken_effect());
+        assert!(!error.may_have_been_deleted());
         assert!(!existed.unwrap());
         let (deleted, existed) = both_outcomes(Some(BUSY), bytes);
         deleted.unwrap_or_else(|error| panic!("{bytes}: {error}"));
@@ -262,30 +372,28 @@ fn only_the_services_404_ends_a_doubt() {
 }
 
 #[test]
-fn an_empty_404_is_no_image_but_ends_no_doubt() {
-    for bytes in [
-        "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
-        "HTTP/1.0 404 Not Found\r\nContent-Length: 0\r\n\r\n",
-        "HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    ] {
+fn a_404_that_may_be_a_gateways_is_no_image_but_ends_no_doubt() {
+    let bodies = OF_A_GATEWAY.iter().chain(&[""]);
+    let rows: Vec<_> = bodies.flat_map(|body| framings(body)).collect();
+    in_parallel(&rows, |bytes| {
         let (deleted, existed) = both_outcomes(None, bytes);
         let error = deleted.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound, "{bytes}");
-        assert!(!error.may_have_taken_effect());
+        assert!(!error.may_have_been_deleted());
         assert!(!existed.unwrap());
         let (deleted, existed) = both_outcomes(Some(BUSY), bytes);
         for error in [deleted.unwrap_err(), existed.unwrap_err()] {
             assert_eq!((error.kind(), error.attempts()), (ErrorKind::NotFound, 2));
-            assert!(error.may_have_taken_effect());
+            assert!(error.may_have_been_deleted());
         }
-    }
+    });
 }
 
 #[test]
 fn a_404_that_is_not_the_services_proves_nothing() {
     let others = OF_OTHERS.map(|body| answer("404 Not Found", "", body));
     // What is read of it would be an object, but it has another end.
-    let too_long = format!("{{}}{}<html>", " ".repeat(64 * 1024));
+    let too_long = format!("{{\"errorCode\":1{}}}<html>", " ".repeat(64 * 1024 - 15));
     let too_long = answer("404 Not Found", "", &too_long);
     let cut = CUT.map(str::to_owned);
     let rows: Vec<_> = others.into_iter().chain(cut).chain([too_long]).collect();
@@ -294,144 +402,96 @@ fn a_404_that_is_not_the_services_proves_nothing() {
         for error in [deleted.unwrap_err(), existed.unwrap_err()] {
             assert_eq!(error.kind(), ErrorKind::UnexpectedResponse, "{bytes}");
             assert_eq!((error.status(), error.attempts()), (Some(404), 1));
-            assert!(!error.may_have_taken_effect(), "{error}");
+            assert!(!error.may_have_been_deleted(), "{error}");
         }
         let (deleted, existed) = both_outcomes(Some(BUSY), bytes);
         for error in [deleted.unwrap_err(), existed.unwrap_err()] {
             assert_eq!(error.kind(), ErrorKind::UnexpectedResponse, "{bytes}");
             assert_eq!(error.attempts(), 2);
-            assert!(error.may_have_taken_effect(), "{error}");
+            assert!(error.may_have_been_deleted(), "{error}");
         }
     });
 }
 
 #[test]
-fn what_the_service_says_comes_out_of_every_shape() {
-    for (body, code, message) in [
-        (
-            r#"{"error":{"errorCode":"230","message":"Not Allowed","details":"..."}}"#,
-            Some("230"),
-            Some("Not Allowed"),
-        ),
-        (
-            r#"{"responseError":{"returnCode":"230","returnMessage":"Not Allowed"}}"#,
-            Some("230"),
-            Some("Not Allowed"),
-        ),
-        (
-            r#"{"returnCode":"230","returnMessage":"Not Allowed"}"#,
-            Some("230"),
-            Some("Not Allowed"),
-        ),
-        (
-            r#" {"returnMessage" : "Not\nAllowed" , "returnCode" : 230 } "#,
-            Some("230"),
-            Some("Not\\nAllowed"),
-        ),
-        (r#"{"error":{"errorCode":230}}"#, Some("230"), None),
-        (
-            r#"{"error":{"message":"Not Allowed"}}"#,
-            None,
-            Some("Not Allowed"),
-        ),
-        (
-            r#"{"message":"\"a\" \u0026 'b'"}"#,
-            None,
-            Some("\"a\" & 'b'"),
-        ),
-        (
-            r#"{"error":{"errorCode":"","message":""},"returnCode":7}"#,
-            Some("7"),
-            None,
-        ),
-        (
-            r#"{"error":{"errorCode":null,"message":["x"]}}"#,
-            None,
-            None,
-        ),
-        (r#"{"error":"230"}"#, None, None),
-        // What arrived counts, even if the end is missing.
-        (r#"{"returnCode":"230""#, Some("230"), None),
-        (
-            r#"{"returnCode":"230","returnMessage":"Not Al"#,
-            Some("230"),
-            Some("Not Al"),
-        ),
-        ("<html><body>403 Forbidden</body></html>", None, None),
-        ("403 not allowed\n", None, None),
-        ("\u{0}\u{1}\u{2}", None, None),
-        ("", None, None),
+fn a_body_is_shown_as_it_came() {
+    for body in [
+        r#"{"error":{"errorCode":"230","message":"Not Allowed","details":"..."}}"#,
+        r#" {"returnMessage" : "한국 é 'x' \u0041" , "returnCode" : 230 } "#,
+        r#"{"returnCode":"230","returnMessage":"Not Al"#,
+        "<html><body>403 Forbidden</body></html>",
+        " ",
     ] {
         let bytes = answer("403 Forbidden", "x-ncp-trace-id: t-1\r\n", body);
         let error = outcome(bytes).unwrap_err();
-        assert_eq!(
-            (error.kind(), error.status()),
-            (ErrorKind::Forbidden, Some(403))
-        );
+        assert_eq!(error.body(), Some(body));
         assert_eq!(error.trace_id(), Some("t-1"));
-        assert_eq!(error.code(), code, "{body}");
-        assert_eq!(error.message(), message, "{body}");
-        let said = [
-            message.map(|message| format!(", \"{message}\"")),
-            code.map(|code| format!(", code {code}")),
-        ];
-        let said: String = said.into_iter().flatten().collect();
-        assert_eq!(
-            error.to_string(),
-            format!(
-                "cannot delete my-registry/hello/world: the answer was 403 Forbidden{said}, \
-                 trace id t-1: give the account permission to delete images in this registry"
-            )
+        let expected = format!(
+            "my-registry/hello/world was not deleted: 403 Forbidden: {body} (trace id t-1); give \
+             the account permission to delete images in this registry"
         );
+        assert_eq!(error.to_string(), expected);
     }
 }
 
 #[test]
 fn a_body_that_is_cut_short_takes_nothing_from_another_status() {
     for bytes in [
-        "HTTP/1.1 403 Forbidden\r\nContent-Length: 100\r\n\r\n{\"returnCode\":\"230\"",
+        "HTTP/1.1 403 Forbidden\r\nContent-Length: 100\r\n\r\n{\"returnCode\":\"230\"}",
         "HTTP/1.1 403 Forbidden\r\nTransfer-Encoding: chunked\r\n\r\n14\r\n{\"returnCode\":\"230\"}",
     ] {
         let error = outcome(bytes).unwrap_err();
-        assert_eq!(
-            (error.kind(), error.code()),
-            (ErrorKind::Forbidden, Some("230")),
-            "{bytes}"
-        );
+        assert_eq!(error.kind(), ErrorKind::Forbidden);
+        assert_eq!(error.body(), Some(r#"{"returnCode":"230"}"#), "{bytes}");
     }
 }
 
 #[test]
 fn text_from_a_server_cannot_steer_a_terminal() {
-    let body =
-        "{\"returnCode\":\"\\u001b[2J\",\"returnMessage\":\"a\\nb\\u0007\\u202ec\u{9b}31m\"}";
-    let bytes = answer("403 Forbidden", "x-ncp-trace-id: t\tt\r\n", body);
-    let error = outcome(bytes).unwrap_err();
-    assert_eq!(error.code(), Some("\\u{1b}[2J"));
-    assert_eq!(error.message(), Some("a\\nb\\u{7}\\u{202e}c\\u{9b}31m"));
-    assert_eq!(error.trace_id(), Some("t\\tt"));
-
-    let mut binary =
-        b"HTTP/1.1 403 Forbidden\r\nContent-Length: 26\r\nx-ncp-trace-id: \xff\xfe\r\n\r\n"
-            .to_vec();
-    binary.extend(b"{\"returnMessage\":\"\xff\x80 \xed\"} ");
-    let error = outcome(binary).unwrap_err();
-    assert_eq!(error.message(), Some("\u{fffd}\u{fffd} \u{fffd}"));
-    assert_eq!(error.trace_id(), None);
-
-    // At most 64 KiB are read: of this body, all but the last byte.
-    let body = format!(
-        r#"{{"a":"{}","returnCode":"1234"}}"#,
-        "x".repeat(64 * 1024 - 27)
+    let headers = "x-ncp-trace-id: t\tt\r\nDate: a\u{202e}b\r\n";
+    let error = outcome(answer(
+        "401 No",
+        headers,
+        "a\n\u{7}\u{202e}c\u{9b}31m\u{1b}[2J",
+    ))
+    .unwrap_err();
+    assert_eq!(
+        error.body(),
+        Some("a\\n\\u{7}\\u{202e}c\\u{9b}31m\\u{1b}[2J")
     );
-    let error = outcome(answer("403 Forbidden", "", &body)).unwrap_err();
-    assert_eq!(error.code(), Some("1234"));
-    let body = format!("{{}}{}{body}", " ".repeat(64 * 1024));
-    let error = outcome(answer("403 Forbidden", "", &body)).unwrap_err();
-    assert_eq!(error.code(), None);
-    let body = format!(r#"{{"returnMessage":"{}"}}"#, "x".repeat(70_000));
-    let error = outcome(answer("403 Forbidden", "", &body)).unwrap_err();
-    assert_eq!(error.message(), Some(&*format!("{}…", "x".repeat(256))));
+    assert_eq!(error.trace_id(), Some("t\\tt"));
+    assert!(
+        error
+            .to_string()
+            .contains("the service's clock: a\\u{202e}b)"),
+        "{error}"
+    );
+
+    let head = b"HTTP/1.1 302 No\r\nContent-Length: 5\r\nLocation: \xff\r\n\r\n";
+    let error = outcome([&head[..], b"\xff\x80 \xed."].concat()).unwrap_err();
+    assert_eq!(error.body(), Some("\u{fffd}\u{fffd} \u{fffd}."));
+    assert!(error.to_string().contains(" to \u{fffd}: "), "{error}");
+
+    let error = outcome(answer("403 No", "", &"é".repeat(512))).unwrap_err();
+    assert_eq!(error.body(), Some(&*"é".repeat(512)));
+    for length in [513, 100_000] {
+        let error = outcome(answer("403 No", "", &"é".repeat(length))).unwrap_err();
+        assert_eq!(error.body(), Some(&*format!("{}…", "é".repeat(512))));
+    }
+}
+
+#[test]
+fn of_the_access_key_only_the_end_is_shown() {
+    let body = format!("{{\"message\":\"no {ACCESS_KEY} here\"}}");
+    let headers = format!(
+        "x-ncp-trace-id: {ACCESS_KEY}\r\nDate: {ACCESS_KEY}\r\nLocation: /{ACCESS_KEY}\r\n"
+    );
+    for status in ["401 Unauthorized", "302 Found"] {
+        let error = outcome(answer(status, &headers, &body)).unwrap_err();
+        assert_eq!(error.body(), Some(r#"{"message":"no ...abcd here"}"#));
+        assert_eq!(error.trace_id(), Some("...abcd"));
+        assert!(!error.to_string().contains(ACCESS_KEY), "{error}");
+    }
 }
 
 #[test]
@@ -446,19 +506,26 @@ fn an_image_that_does_not_exist_is_no_error_if_that_is_wanted() {
 }
 
 #[test]
-fn a_wrong_key_is_refused_by_the_gateway() {
+fn a_wrong_key_and_a_wrong_clock_are_told_by_the_gateway() {
     let gateway = Gateway::with(&["r/i"]);
-    let wrong = ncloud_container_registry::Credentials::new(crate::gateway::ACCESS_KEY, "wrong");
-    let region = ncloud_container_registry::Region::Korea;
-    let client = ncloud_container_registry::Client::builder(region, wrong.unwrap());
-    let client = client.api_url(&gateway.url()).build().unwrap();
-    let error = client.delete_image("r", "i").unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unauthorized);
-    assert_eq!(
-        error.to_string(),
-        "cannot delete r/i: the answer was 401 Unauthorized, \"Authentication Failed\", code 200, \
-         trace id trace-1: check the access key, the secret key and this machine's clock"
-    );
+    let refused = |secret_key| {
+        let credentials = Credentials::new(ACCESS_KEY, secret_key).unwrap();
+        let client = Client::builder(gateway.url(), credentials).build().unwrap();
+        let error = client.delete_image("r", "i").unwrap_err();
+        assert_eq!(
+            (error.kind(), error.attempts()),
+            (ErrorKind::Unauthorized, 1)
+        );
+        let start = format!(
+            "r/i was not deleted: 401 Unauthorized (access key ...abcd, the service's clock: {DATE})"
+        );
+        assert!(error.to_string().starts_with(&start), "{error}");
+        error.body().unwrap().to_owned()
+    };
+    let details = "\"details\":\"Invalid authentication information.\"";
+    assert!(refused("wrong").contains(details));
+    gateway.set_clock_ahead(3_600_000);
+    assert!(refused(crate::gateway::SECRET_KEY).contains("\"details\":\"Expired timestamp.\""));
     assert_eq!(gateway.images(), ["r/i"]);
 }
 
@@ -466,20 +533,32 @@ fn a_wrong_key_is_refused_by_the_gateway() {
 fn no_connection_is_a_transport_error_with_its_cause() {
     let gateway = Gateway::with(&[]);
     // All of 127.0.0.0/8 is loopback, and nothing listens at this address.
-    let origin = gateway.url().replace("127.0.0.1", "127.0.0.77");
-    let client = builder_at(&origin).max_attempts(1).build().unwrap();
+    let address = gateway
+        .address()
+        .to_string()
+        .replace("127.0.0.1", "127.0.0.77");
+    let client = builder_at(&format!("http://{address}"))
+        .max_attempts(1)
+        .build()
+        .unwrap();
     let error = client.delete_image("r", "i").unwrap_err();
     assert_eq!((error.kind(), error.status()), (ErrorKind::Transport, None));
-    assert!(!error.may_have_taken_effect());
-    let text = error.to_string();
-    let start = format!("cannot delete r/i: no answer from {origin} (");
-    assert!(text.starts_with(&start), "{text}");
-    let end = "): check the network, the proxy, the API URL and root certificates";
-    assert!(text.ends_with(end), "{text}");
-    assert!(
-        error
-            .source()
-            .unwrap()
-            .is::<ncloud_container_registry::ureq::Error>()
+    let cause = std::net::TcpStream::connect(address.as_str()).unwrap_err();
+    let expected = format!(
+        "r/i was not deleted: no connection to {address}: {cause}; check the network, the proxy and \
+         the API URL"
     );
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
+fn a_lost_connection_is_told_in_one_line() {
+    let gateway = Gateway::start(|_| Then::Close);
+    let error = client(&gateway).delete_image("r", "i").unwrap_err();
+    let expected = format!(
+        "r/i may have been deleted: no answer from {}: Peer disconnected, 3 attempts; run it again \
+         or list the registry",
+        gateway.address()
+    );
+    assert_eq!(error.to_string(), expected);
 }

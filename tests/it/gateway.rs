@@ -11,7 +11,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -22,6 +22,8 @@ pub const ACCESS_KEY: &str = "AKTEST0123456789abcd";
 pub const SECRET_KEY: &str = "SKTEST0123456789abcdefghijklmnopqrstuvwx";
 /// The path of the API URL, before `/repositories`.
 pub const PREFIX: &str = "/ncr/api/v2";
+/// The date of each answer. Clients show it, and read nothing from it.
+pub const DATE: &str = "Tue, 24 Nov 2026 09:30:00 GMT";
 /// How far a timestamp may be from the gateway's clock.
 const TIMESTAMP_WINDOW_MS: i64 = 5 * 60 * 1000;
 /// No connection of a test lives longer without a byte.
@@ -300,21 +302,18 @@ fn read_head(stream: &mut TcpStream) -> Option<String> {
 
 impl State {
     fn serve(&self, request: &Request) -> String {
-        let now_ms = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap()
-            .as_millis();
+        let now_ms = UNIX_EPOCH.elapsed().unwrap().as_millis();
         let now_ms = i64::try_from(now_ms).unwrap() + self.clock_ahead_ms.load(Ordering::SeqCst);
-        let seconds = u64::try_from(now_ms / 1000).unwrap();
-        let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds));
-        let headers = format!("Date: {date}\r\nx-ncp-trace-id: trace-1\r\n");
+        let headers = format!("Date: {DATE}\r\nx-ncp-trace-id: trace-1\r\n");
         let refuse = |status, body: &str| {
             let headers = format!("{headers}Content-Type: application/json\r\n");
             answer(status, &headers, body)
         };
-        if !is_signed(request, now_ms) {
-            let error = r#"{"errorCode":"200","message":"Authentication Failed","details":"."}"#;
-            return refuse("401 Unauthorized", &format!(r#"{{"error":{error}}}"#));
+        if let Err(details) = check_signature(request, now_ms) {
+            let body = format!(
+                r#"{{"error":{{"errorCode":"200","message":"Authentication Failed","details":"{details}"}}}}"#
+            );
+            return refuse("401 Unauthorized", &body);
         }
         let mut images = lock(&self.images);
         match resource(request) {
@@ -342,7 +341,7 @@ impl State {
     }
 }
 
-/// What a request speaks of.
+/// What a request is about.
 enum Resource {
     /// An image to delete, as `registry/image`.
     Image(String),
@@ -412,34 +411,28 @@ fn list(images: &BTreeSet<String>, registry: &str, page: usize, size: usize) -> 
 }
 
 /// Whether the request has the four headers once each, and they fit its raw target and the time.
-fn is_signed(request: &Request, now_ms: i64) -> bool {
-    let (Some(content_type), Some(access_key), Some(timestamp), Some(signature)) = (
+fn check_signature(request: &Request, now_ms: i64) -> Result<(), &'static str> {
+    let (Some("application/json"), Some(access_key), Some(timestamp), Some(signature)) = (
         request.one("content-type"),
         request.one("x-ncp-iam-access-key"),
         request.one("x-ncp-apigw-timestamp"),
         request.one("x-ncp-apigw-signature-v2"),
     ) else {
-        return false;
+        return Err("A header is missing.");
     };
+    let sent_ms: i64 = timestamp.parse().map_err(|_| "Invalid timestamp.")?;
+    if (now_ms - sent_ms).abs() > TIMESTAMP_WINDOW_MS {
+        return Err("Expired timestamp.");
+    }
     let method = request.line().split(' ').next().unwrap_or_default();
-    let message = [
-        method,
-        " ",
-        request.target(),
-        "\n",
-        timestamp,
-        "\n",
-        access_key,
-    ]
-    .concat();
+    let target = request.target();
     let mut mac = Hmac::<Sha256>::new_from_slice(SECRET_KEY.as_bytes()).unwrap();
-    mac.update(message.as_bytes());
-    content_type == "application/json"
-        && access_key == ACCESS_KEY
-        && timestamp
-            .parse()
-            .is_ok_and(|sent: i64| (now_ms - sent).abs() <= TIMESTAMP_WINDOW_MS)
-        && signature == BASE64_STANDARD.encode(mac.finalize().into_bytes())
+    mac.update(format!("{method} {target}\n{timestamp}\n{access_key}").as_bytes());
+    let expected = BASE64_STANDARD.encode(mac.finalize().into_bytes());
+    if access_key != ACCESS_KEY || signature != expected {
+        return Err("Invalid authentication information.");
+    }
+    Ok(())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

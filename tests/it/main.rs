@@ -2,9 +2,11 @@
 
 #![allow(
     clippy::indexing_slicing,
+    clippy::items_after_statements,
+    clippy::needless_pass_by_value,
     clippy::panic,
-    clippy::struct_excessive_bools,
     clippy::too_many_lines,
+    clippy::type_complexity,
     clippy::unwrap_used
 )]
 
@@ -13,13 +15,14 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ncloud_container_registry::{Client, ClientBuilder, Credentials, Region};
+use ncloud_container_registry::{Client, ClientBuilder, Credentials};
 
 use gateway::Gateway;
 
 mod answers;
-mod clock;
-mod example;
+mod attempts;
+mod calls;
+mod examples;
 mod faults;
 mod gateway;
 mod hostile;
@@ -41,7 +44,7 @@ fn builder(gateway: &Gateway) -> ClientBuilder {
 }
 
 fn builder_at(api_url: &str) -> ClientBuilder {
-    Client::builder(Region::Korea, credentials()).api_url(api_url)
+    Client::builder(api_url, credentials())
 }
 
 fn client(gateway: &Gateway) -> Client {
@@ -52,7 +55,7 @@ fn client(gateway: &Gateway) -> Client {
 fn in_parallel<T: Sync>(rows: &[T], check: impl Fn(&T) + Sync) {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        for _ in 0..100 {
+        for _ in 0..200 {
             scope.spawn(|| {
                 while let Some(row) = rows.get(next.fetch_add(1, Ordering::SeqCst)) {
                     check(row);
@@ -83,8 +86,23 @@ impl<T: Send + 'static> Background<T> {
 
 /// Runs the named test again, in a process with `environment` and nothing else in it, and returns
 /// what the closure that it gave to [`if_child`] reported.
+#[track_caller]
 fn child<V: AsRef<OsStr>>(test: &str, environment: &[(&str, V)]) -> String {
-    let output = Command::new(std::env::current_exe().unwrap())
+    run_child(
+        Command::new(std::env::current_exe().unwrap()),
+        test,
+        environment,
+    )
+}
+
+/// The same, with a command that runs the executable of this test with the arguments that follow.
+#[track_caller]
+fn run_child<V: AsRef<OsStr>>(
+    mut command: Command,
+    test: &str,
+    environment: &[(&str, V)],
+) -> String {
+    let output = command
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env_clear()
         .env("NCR_TEST_CHILD", "1")

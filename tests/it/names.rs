@@ -6,101 +6,173 @@ use proptest::prelude::*;
 use crate::client;
 use crate::gateway::Gateway;
 
-const REGISTRY: &str =
-    "must be 1 to 63 characters of a-z, 0-9 and -, with a letter or digit at both ends";
-const IMAGE: &str =
-    "must be parts of a-z, 0-9 and . _ - (not at their ends), joined by /, of 255 bytes at most";
-const ALONE: &str = "must be the name alone, such as my-registry, without host or image";
-const ENCODED: &str = "contains a %: give it as it is, without percent-encoding";
-const UPPER_CASE: &str = "contains an upper-case letter: use lower case";
-const TAG: &str =
-    "contains a tag (or a host), but all tags would be deleted: drop it if you want that";
-const DIGEST: &str =
-    "contains a digest, but all of the image would be deleted: drop the digest if you want that";
-
-#[test]
-fn a_name_that_cannot_exist_is_refused_unsent() {
+#[track_caller]
+fn assert_refused(registry: &str, image: &str, expected: &str) {
     let gateway = Gateway::with(&[]);
     let client = client(&gateway);
-    let assert_refused = |registry: &str, image: &str, expected: &str| {
-        for error in [
-            client.delete_image(registry, image).unwrap_err(),
-            client.delete_image_if_exists(registry, image).unwrap_err(),
-            client.sign_delete_image(registry, image).unwrap_err(),
-        ] {
-            assert_eq!(error.kind(), ErrorKind::InvalidInput);
-            assert_eq!(error.to_string(), expected);
-            assert_eq!((error.attempts(), error.status()), (0, None));
-            assert!(!error.may_have_taken_effect());
-        }
-    };
-    let long = "a".repeat(256);
-    let long_shown = &*format!("{long}…");
-    let image_of_64_000 = "a".repeat(64_000);
-    for (image, shown, why) in [
-        // What has been read as the whole registry, or as something else, on the way.
-        ("", "", IMAGE),
-        (" ", " ", IMAGE),
-        ("/", "/", IMAGE),
-        ("/hello", "/hello", IMAGE),
-        ("hello/", "hello/", IMAGE),
-        ("hello//world", "hello//world", IMAGE),
-        (".", ".", IMAGE),
-        ("..", "..", IMAGE),
-        ("..\\", "..\\", IMAGE),
-        ("..;", "..;", IMAGE),
-        ("hello/..", "hello/..", IMAGE),
-        ("hello/../world", "hello/../world", IMAGE),
-        ("hello/world ", "hello/world ", IMAGE),
-        ("\u{200b}", "\\u{200b}", IMAGE),
-        ("hello?", "hello?", IMAGE),
-        ("hello#", "hello#", IMAGE),
-        ("hello;x", "hello;x", IMAGE),
-        ("a\nb", "a\\nb", IMAGE),
-        ("a\u{1b}[31m", "a\\u{1b}[31m", IMAGE),
-        ("한국", "한국", IMAGE),
-        ("-a", "-a", IMAGE),
-        ("a_", "a_", IMAGE),
-        ("a/.b", "a/.b", IMAGE),
-        (&long, &long, IMAGE),
-        (&image_of_64_000, long_shown, IMAGE),
-        ("hello%2Fworld", "hello%2Fworld", ENCODED),
-        ("100%", "100%", ENCODED),
-        ("Hello/World", "Hello/World", UPPER_CASE),
-        ("É", "É", UPPER_CASE),
-        ("hello/world:1.0", "hello/world:1.0", TAG),
-        (":", ":", TAG),
-        ("localhost:5000/hello", "localhost:5000/hello", TAG),
-        ("hello@sha256", "hello@sha256", DIGEST),
-        ("hello:1@sha256:00", "hello:1@sha256:00", DIGEST),
+    for error in [
+        client.delete_image(registry, image).unwrap_err(),
+        client.delete_image_if_exists(registry, image).unwrap_err(),
+        client.sign_delete_image(registry, image).unwrap_err(),
     ] {
-        assert_refused("r", image, &format!("the image name \"{shown}\" {why}"));
-    }
-    let long = "a".repeat(64);
-    for (registry, shown, why) in [
-        ("", "", REGISTRY),
-        (" ", " ", REGISTRY),
-        ("-", "-", REGISTRY),
-        ("r-", "r-", REGISTRY),
-        ("a_b", "a_b", REGISTRY),
-        ("\\", "\\", REGISTRY),
-        ("..", "..", ALONE),
-        (
-            "my-registry.kr.ncr.ntruss.com",
-            "my-registry.kr.ncr.ntruss.com",
-            ALONE,
-        ),
-        ("a/b", "a/b", ALONE),
-        ("host:443", "host:443", ALONE),
-        ("r@x", "r@x", ALONE),
-        ("my%20registry", "my%20registry", ENCODED),
-        ("My-Registry", "My-Registry", UPPER_CASE),
-        ("r\0", "r\\0", REGISTRY),
-        (&long, &long, REGISTRY),
-    ] {
-        assert_refused(registry, "i", &format!("the registry \"{shown}\" {why}"));
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert_eq!(error.to_string(), expected);
+        assert_eq!((error.attempts(), error.status()), (0, None));
+        assert!(!error.may_have_been_deleted() && !error.is_transient());
     }
     assert_eq!(gateway.connections(), 0);
+}
+
+/// An image name that is refused, as it is shown.
+#[track_caller]
+fn image(name: &str, shown: &str, why: &str) {
+    let expected = format!("cannot delete r/{shown}: the image name {why}");
+    assert_refused("r", name, &expected);
+}
+
+#[track_caller]
+fn registry(name: &str, shown: &str, why: &str) {
+    let expected = format!("cannot delete {shown}/i: the registry {why}");
+    assert_refused(name, "i", &expected);
+}
+
+#[test]
+fn an_image_name_that_cannot_exist_is_refused_unsent() {
+    let why = "must be components of a-z, 0-9, ., _ and -, each beginning and ending with a letter \
+               or digit, joined by single slashes, at most 255 characters; pass a name such as \
+               \"hello/world\"";
+    let long = "a".repeat(256);
+    // What has been read as the whole registry, or as something else, on the way.
+    for name in [
+        "",
+        " ",
+        "/",
+        "/hello",
+        "hello/",
+        "hello//world",
+        ".",
+        "..",
+        "..\\",
+        "..;",
+        "hello/..",
+        "hello/../world",
+        "hello/world ",
+        "hello?",
+        "hello#",
+        "hello;x",
+        "한국",
+        "-a",
+        "a_",
+        "a/.b",
+        &long,
+    ] {
+        image(name, name, why);
+    }
+    image("\u{200b}", "\\u{200b}", why);
+    image("a\nb", "a\\nb", why);
+    image("a\u{1b}[31m", "a\\u{1b}[31m", why);
+    image(&"a".repeat(64_000), &format!("{}…", "a".repeat(510)), why);
+}
+
+#[test]
+fn an_image_name_with_its_host_is_told() {
+    let begins = "begins with a host; pass \"hello/world\"";
+    let all_tags =
+        "begins with a host; to delete the image with all its tags, pass \"hello/world\"";
+    for host in [
+        "my-registry.kr.ncr.ntruss.com",
+        "my-registry.sg.ncr.ntruss.com",
+        "my-registry.ncr.gov-ntruss.com",
+        "my-registry.ncr.fin-ntruss.com",
+        "abc123.kr.private-ncr.ntruss.com",
+        "My-Registry.KR.NCR.NTRUSS.COM",
+        "my-registry.kr.ncr.ntruss.com:443",
+        "localhost:5000",
+        "ntruss.com",
+    ] {
+        let name = format!("{host}/hello/world");
+        image(&name, &name, begins);
+        for tag in [":1.0", "@sha256:00", ":1.0@sha256:00", ":"] {
+            let name = format!("{name}{tag}");
+            image(&name, &name, all_tags);
+        }
+    }
+    for name in [
+        "https://my-registry.kr.ncr.ntruss.com/hello/world",
+        "my-registry.kr.ncr.ntruss.com",
+        "my-registry.kr.ncr.ntruss.com:1.0",
+        "my-registry.kr.ncr.ntruss.com/",
+        "my-registry.kr.ncr.ntruss.com/Hello",
+    ] {
+        image(
+            name,
+            name,
+            "begins with a host; pass a name such as \"hello/world\"",
+        );
+    }
+}
+
+#[test]
+fn a_likely_mistake_in_an_image_name_is_told() {
+    for name in ["hello/world:1.0", "hello/world:", "hello/world:1:2"] {
+        let why = "has a tag; to delete the image with all its tags, pass \"hello/world\"";
+        image(name, name, why);
+    }
+    for name in [
+        "hello/world@sha256:00",
+        "hello/world:1.0@sha256",
+        "hello/world@",
+    ] {
+        let why = "has a digest; to delete the image with all its tags, pass \"hello/world\"";
+        image(name, name, why);
+    }
+    image(":", ":", "has a tag; pass a name such as \"hello/world\"");
+    for name in ["hello%2Fworld", "100%"] {
+        image(
+            name,
+            name,
+            "is percent-encoded; pass a name such as \"hello/world\"",
+        );
+    }
+    for name in ["Hello/World", "É"] {
+        image(
+            name,
+            name,
+            "has an upper-case letter; pass a name such as \"hello/world\"",
+        );
+    }
+}
+
+#[test]
+fn a_registry_that_cannot_exist_is_refused_unsent() {
+    let why =
+        "must be 1 to 63 characters of a-z, 0-9 and -, and begin and end with a letter or digit";
+    let long = "a".repeat(64);
+    for name in [" ", "-", "r-", "a_b", "\\", &long] {
+        registry(name, name, why);
+    }
+    registry("r\0", "r\\0", why);
+    registry("", "", "is empty");
+    let why = "has a host or an image; pass its name alone, such as \"my-registry\"";
+    for name in [
+        "..",
+        "my-registry.kr.ncr.ntruss.com",
+        "a/b",
+        "host:443",
+        "r@x",
+    ] {
+        registry(name, name, why);
+    }
+    registry(
+        "my%20registry",
+        "my%20registry",
+        "is percent-encoded; pass it unencoded",
+    );
+    registry(
+        "My-Registry",
+        "My-Registry",
+        "has an upper-case letter; registries are lower-case",
+    );
 }
 
 /// The rule again, character by character.
@@ -116,7 +188,8 @@ fn can_exist(registry: &str, image: &str) -> bool {
     registry.len() <= 63
         && is_name(registry, "-")
         && image.len() <= 255
-        && image.split('/').all(|part| is_name(part, "._-"))
+        && image.split('/').all(|component| is_name(component, "._-"))
+        && !image.split('/').next().unwrap().ends_with("ntruss.com")
 }
 
 proptest! {
@@ -125,7 +198,7 @@ proptest! {
     #[test]
     fn exactly_the_names_that_can_exist_are_signed(
         registry in prop_oneof![4 => "[a0./-]{1,4}", 2 => "[az09-]{60,66}", 1 => any::<String>()],
-        image in prop_oneof![4 => "[a0./_-]{0,6}", 2 => "[a0][az09./_-]{250,256}", 1 => any::<String>()],
+        image in prop_oneof![4 => "[a0./_-]{0,6}", 1 => "(k8s.gcr.io|a.ntruss.com|gcr.ntruss.io)/[a0]", 2 => "[a0][az09./_-]{250,256}", 1 => any::<String>()],
     ) {
         let client = ncloud_container_registry::Client::new(
             ncloud_container_registry::Region::Korea,
@@ -135,7 +208,8 @@ proptest! {
         prop_assert_eq!(signed.is_ok(), can_exist(&registry, &image));
         if let Ok(signed) = signed {
             let prefix = "https://ncr.apigw.ntruss.com/ncr/api/v2/repositories/";
-            let path = signed.url().strip_prefix(prefix).unwrap();
+            let url = signed.uri().to_string();
+            let path = url.strip_prefix(prefix).unwrap();
             prop_assert_eq!(path, format!("{registry}/{}", image.replace('/', "%2F")));
         }
     }

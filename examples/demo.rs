@@ -1,0 +1,80 @@
+//! Deletes an image from a gateway of its own on loopback: needs no account and no network.
+
+use std::error::Error;
+
+use ncloud_container_registry::{Client, Credentials, ErrorKind};
+
+use gateway::{ACCESS_KEY, Gateway, SECRET_KEY};
+
+#[path = "../tests/it/gateway.rs"]
+mod gateway;
+
+const FOR_REAL: &str = "\
+Now for real. Set your keys and your region, look at the URL of a dry run, then delete:
+    export NCLOUD_ACCESS_KEY_ID=... NCLOUD_SECRET_ACCESS_KEY=... NCLOUD_REGION=KR
+    cargo run --example list_images -- my-registry
+    cargo run --example delete_image -- --dry-run my-registry hello/world
+    cargo run --example delete_image -- my-registry hello/world";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let gateway = Gateway::with(&[
+        "my-registry/hello/moon",
+        "my-registry/hello/world",
+        "my-registry/tools/build",
+    ]);
+    let credentials = Credentials::new(ACCESS_KEY, SECRET_KEY)?;
+    let client = Client::builder(gateway.url(), credentials).build()?;
+    println!(
+        "A gateway at {} plays the service, and checks",
+        gateway.url()
+    );
+    println!("every signature as the service does. Its keys are good for nothing else.\n");
+    show_images(&gateway);
+
+    println!(
+        "A dry run, client.sign_delete_image(\"my-registry\", \"hello/world\"), sends nothing:"
+    );
+    let request = client.sign_delete_image("my-registry", "hello/world")?;
+    println!("    {} {}\n", request.method(), request.uri());
+    if gateway.connections() > 0 {
+        return Err("the dry run sent something".into());
+    }
+
+    println!("client.delete_image(\"my-registry\", \"hello/world\") sends");
+    client.delete_image("my-registry", "hello/world")?;
+    let (requests, answers) = (gateway.requests(), gateway.answers());
+    let (Some(request), Some(answer)) = (requests.first(), answers.first()) else {
+        return Err("the gateway saw no request".into());
+    };
+    for line in request.head.lines().filter(|line| !line.is_empty()) {
+        // A signature is good for five minutes, but logs need not have it.
+        let shown = line
+            .split_once("signature-v2: ")
+            .map_or(line.len(), |(name, _)| name.len() + 22);
+        let end = if shown < line.len() { "..." } else { "" };
+        println!("    {}{end}", line.get(..shown).unwrap_or(line));
+    }
+    println!("and the answer is");
+    println!("    {}\n", answer.lines().next().unwrap_or_default());
+    show_images(&gateway);
+    if gateway.images() != ["my-registry/hello/moon", "my-registry/tools/build"] {
+        return Err("the gateway does not hold the other images alone".into());
+    }
+
+    println!("The same call again finds no such image, and says so:");
+    match client.delete_image("my-registry", "hello/world") {
+        Err(error) if error.kind() == ErrorKind::NotFound => println!("    {error}\n"),
+        other => return Err(format!("the second call ended in {other:?}").into()),
+    }
+    println!("{FOR_REAL}");
+    Ok(())
+}
+
+fn show_images(gateway: &Gateway) {
+    let images = gateway.images();
+    println!("The registry holds {} images:", images.len());
+    for image in images {
+        println!("    {image}");
+    }
+    println!();
+}
