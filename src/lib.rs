@@ -594,8 +594,7 @@ impl Credentials {
     /// As for [`from_file`](Credentials::from_file), and if `profile` is empty.
     pub fn from_profile(path: impl AsRef<Path>, profile: &str) -> Result<Credentials, Error> {
         if profile.is_empty() {
-            let text = "no keys: the profile (NCLOUD_PROFILE) is empty; set it to the name of a \
-                        section, or unset it";
+            let text = "no keys: NCLOUD_PROFILE is empty; set it to a section's name, or unset it";
             return Err(Error::credentials(text));
         }
         let path = path.as_ref();
@@ -674,7 +673,7 @@ impl Credentials {
     /// # Ok::<(), ncloud_container_registry::Error>(())
     /// ```
     pub fn sign(&self, method: &str, request_target: &str, timestamp_ms: u64) -> String {
-        let timestamp = timestamp_ms.to_string();
+        let (timestamp, access_key) = (timestamp_ms.to_string(), &*self.access_key);
         let mut hmac = Hmac::clone(&self.hmac);
         for part in [
             method,
@@ -683,7 +682,7 @@ impl Credentials {
             "\n",
             &timestamp,
             "\n",
-            self.access_key(),
+            access_key,
         ] {
             hmac.update(part.as_bytes());
         }
@@ -757,36 +756,28 @@ fn read_key_file(path: &Path) -> io::Result<String> {
 /// The value of the key `name` in the section `profile` of a key file.
 fn key_in_file<'a>(text: &'a str, profile: &str, what: &str, name: &str) -> Result<&'a str, Error> {
     let mut section = DEFAULT_PROFILE; // of the line at hand
-    let (mut values, mut elsewhere) = (Vec::new(), Vec::new());
-    for line in text.lines() {
+    let values = text.lines().filter_map(|line| {
         section = section_opened_by(line).unwrap_or(section);
         // Any other character makes the line a remark.
         let line = line.trim_start_matches([' ', '\t', '\u{feff}']);
-        let Some((key, value)) = line.split_once('=') else {
-            continue;
-        };
-        if key.trim_ascii_end() != name {
-            continue;
-        }
-        if section.eq_ignore_ascii_case(profile) {
-            values.push(value.trim_ascii());
-        } else if !value.trim_ascii().is_empty() {
-            elsewhere.push(section);
-        }
-    }
+        let (key, value) = line.split_once('=')?;
+        (key.trim_ascii_end() == name).then_some((section, value.trim_ascii()))
+    });
+    let (values, mut elsewhere): (Vec<_>, Vec<_>) =
+        values.partition(|(section, _)| section.eq_ignore_ascii_case(profile));
+    elsewhere.retain(|(_, value)| !value.is_empty());
     let profile = printable(profile);
     let why = match (&*values, &*elsewhere) {
-        ([value], _) if !value.is_empty() => return Ok(value),
+        ([(_, value)], _) if !value.is_empty() => return Ok(value),
         ([_, _, ..], _) => {
             format!("unusable {what}: it is given twice under [{profile}]; keep one")
         }
         (_, []) => format!("no {what} under [{profile}]: add the line {name} = ..."),
-        (_, [first, ..]) => {
-            let sections = printable(&elsewhere.join("], ["));
-            let first = printable(first);
+        (_, [(other, _), ..]) => {
+            let other = printable(other);
             format!(
-                "no {what} under [{profile}], only under [{sections}]: to use the keys there, set \
-                 NCLOUD_PROFILE={first}"
+                "no {what} under [{profile}], but under [{other}]: to use the keys there, set \
+                 NCLOUD_PROFILE={other}"
             )
         }
     };
@@ -800,12 +791,8 @@ fn section_opened_by(line: &str) -> Option<&str> {
     let mut headers = pieces.filter_map(|piece| {
         let piece = piece.trim_start_matches(|c: char| !c.is_ascii_graphic());
         let header = piece.strip_prefix('[')?;
-        Some(
-            header
-                .split_once(']')
-                .map_or(piece, |(name, _)| name)
-                .trim_ascii(),
-        )
+        let (name, _) = header.split_once(']').unwrap_or((piece, ""));
+        Some(name.trim_ascii())
     });
     headers.next_back()
 }
@@ -1103,33 +1090,29 @@ fn is_name(text: &str, separators: &str) -> bool {
 /// Refuses what a server could read as another resource (RFC 3986, section 5.2.4), and a `DELETE`
 /// of what one missing segment would make of a tag: the image, or the registry.
 fn check_path(method: &Method, path: &[&str], query: &[(&str, &str)]) -> Result<(), Error> {
-    let is_plain = |part| is_plain_segment(part, ":");
-    if let Some(segment) = path
-        .iter()
-        .find(|segment| !segment.split('/').all(is_plain))
-    {
+    let is_plain = |segment: &&&str| segment.split('/').all(|part| is_plain_part(part, ":"));
+    if let Some(segment) = path.iter().find(|segment| !is_plain(segment)) {
+        let segment = printable(segment);
         return Err(Error::invalid(format!(
-            "unusable path segment \"{}\": pass it unencoded; it may have letters, digits, - . _ ~ \
-             and :, with single slashes between, and no dot segments",
-            printable(segment)
+            "unusable path segment \"{segment}\": pass it unencoded; it may have letters, digits, \
+             - . _ ~ and :, with single slashes between, and no dot segments"
         )));
-    }
-    if path.is_empty() {
-        return Err(Error::invalid("unusable path: it has no segments"));
     }
     let is_delete = method.as_str().eq_ignore_ascii_case("DELETE");
     let is_below_image = matches!(path, ["repositories", _, _, _, ..]) && query.is_empty();
-    if is_delete && !is_below_image {
-        return Err(Error::invalid(
-            "unusable path: DELETE needs one below an image, such as repositories, my-registry, \
-             hello/world, tags, 1.0, and no query; for an image, use delete_image",
-        ));
-    }
-    Ok(())
+    let why = if path.is_empty() {
+        "it has no segments"
+    } else if is_delete && !is_below_image {
+        "DELETE is for what is below an image, such as repositories, my-registry, hello/world, \
+         tags, 1.0, without a query; for an image, use delete_image"
+    } else {
+        return Ok(());
+    };
+    Err(Error::invalid(format!("unusable path: {why}")))
 }
 
-/// Whether the text is one segment that stands for itself: of unreserved characters and `others`.
-fn is_plain_segment(text: &str, others: &str) -> bool {
+/// Whether the text stands for itself between two slashes: of unreserved characters and `others`.
+fn is_plain_part(text: &str, others: &str) -> bool {
     let is_plain = |c| is_unreserved(c) || others.contains(c);
     !matches!(text, "" | "." | "..") && text.chars().all(is_plain)
 }
@@ -1163,7 +1146,7 @@ fn safe_api_url(api_url: &str) -> Option<String> {
         || format!("{host}:0").parse().is_ok_and(|address: SocketAddr| address.ip().is_loopback());
     let is_confidential = scheme == "https" || (scheme == "http" && is_loopback);
     let mut segments = path.split('/').skip(1);
-    let is_plain_path = segments.all(|segment| is_plain_segment(segment, ""));
+    let is_plain_path = segments.all(|segment| is_plain_part(segment, ""));
     (is_same && !host.is_empty() && is_confidential && is_plain_path).then_some(rebuilt)
 }
 
@@ -1365,17 +1348,6 @@ struct Answer {
     length: io::Result<usize>,
 }
 
-/// Who says 404, as far as the answer tells.
-#[derive(Clone, Copy, PartialEq)]
-enum NotFound {
-    /// The platform: there is no such image.
-    Service,
-    /// The service or a gateway before it.
-    Unproven,
-    /// A proxy or load balancer, the gateway about an unknown URL, or nobody knows.
-    Foreign,
-}
-
 impl Answer {
     fn read(response: Response<ureq::Body>) -> Answer {
         let (head, body) = response.into_parts();
@@ -1419,24 +1391,132 @@ impl Answer {
         shows_end && self.length.as_ref().is_ok_and(|length| *length <= MAX_READ)
     }
 
-    /// With code 300 the gateway says that it does not know the URL. A code may be a string or a
-    /// number.
-    fn not_found(&self) -> NotFound {
-        let compact = self.body.replace(char::is_whitespace, "");
-        let has_code = ["\"errorCode\":", "\"returnCode\":"]
-            .iter()
-            .any(|member| compact.contains(member));
-        let unquoted = compact.replace('"', "");
+    /// Whether a 404 may be the service's: it came whole, and is empty or a JSON object. With code
+    /// 300, a string or a number, the gateway says that it does not know the URL.
+    fn is_not_found(&self) -> bool {
+        let body = self.body.trim_ascii();
+        let is_object = body.starts_with('{') && body.ends_with('}');
+        let unquoted = body.replace(|c: char| c == '"' || c.is_whitespace(), "");
         let mut after_300 = unquoted.split("Code:300").skip(1);
         let is_url_unknown = after_300.any(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()));
-        let is_object = compact.starts_with('{') && compact.ends_with('}');
-        if !self.is_whole() || is_url_unknown || !(is_object || self.body.is_empty()) {
-            NotFound::Foreign
-        } else if has_code {
-            NotFound::Service
-        } else {
-            NotFound::Unproven
+        self.is_whole() && (is_object || self.body.is_empty()) && !is_url_unknown
+    }
+
+    /// Whether the body has one of the platform's codes, which other gateways do not have.
+    fn has_platform_code(&self) -> bool {
+        let body = self.body.replace(char::is_whitespace, "");
+        body.contains("\"errorCode\":") || body.contains("\"returnCode\":")
+    }
+
+    /// What an answer means that does not confirm the deletion. A status without a meaning of its
+    /// own counts as the first of its class (RFC 9110, section 15).
+    fn sort(&self) -> (ErrorKind, Effect, Next) {
+        use {ErrorKind as K, Next::Again, Next::GiveUp};
+        match self.head.status().as_u16() {
+            200..=299 if self.length.is_err() => (K::UnexpectedResponse, Effect::Possible, Again),
+            401 => (K::Unauthorized, Effect::None, GiveUp),
+            403 => (K::Forbidden, Effect::None, GiveUp),
+            404 if !self.is_not_found() => (K::UnexpectedResponse, Effect::None, GiveUp),
+            404 if self.has_platform_code() => (K::NotFound, Effect::ImageAbsent, GiveUp),
+            404 => (K::NotFound, Effect::None, GiveUp),
+            // It may come from a proxy before a slow service.
+            408 => (K::Timeout, Effect::Possible, Again),
+            409 => (K::Conflict, Effect::None, GiveUp),
+            429 => (K::RateLimited, Effect::None, Again),
+            400..=499 => (K::BadRequest, Effect::None, GiveUp),
+            500 | 502..=504 => (K::Server, Effect::Possible, Again),
+            500..=599 => (K::Server, Effect::Possible, GiveUp),
+            _ => (K::UnexpectedResponse, Effect::Possible, GiveUp),
         }
+    }
+}
+
+/// What ureq reports instead of an answer means, the given time after the attempt's start.
+fn sort_error(error: &ureq::Error, elapsed: Duration) -> (ErrorKind, Effect, Next) {
+    use {ErrorKind as K, Next::Again, Next::GiveUp, ureq::Error as E, ureq::Timeout as T};
+    match error {
+        E::Timeout(T::Resolve | T::Connect) => (K::Timeout, Effect::None, Again),
+        E::Timeout(_) => (K::Timeout, Effect::Possible, Again),
+        E::HostNotFound | E::ConnectProxyFailed(_) => (K::Transport, Effect::None, Again),
+        _ if is_untrusted_certificate(error) => (K::Transport, Effect::None, GiveUp),
+        #[cfg(feature = "native-tls")]
+        E::NativeTls(_) => (K::Transport, Effect::None, Again), // from setting TLS up
+        E::Io(error) if is_from_connecting(error, elapsed) => (K::Transport, Effect::None, Again),
+        E::Io(_) => (K::Transport, Effect::Possible, Again),
+        E::Protocol(_) | E::LargeResponseHeader(..) => {
+            (K::UnexpectedResponse, Effect::Possible, Again)
+        }
+        E::RequireHttpsOnly(_) | E::Tls(_) | E::TlsRequired => {
+            (K::InvalidInput, Effect::None, GiveUp)
+        }
+        _ => (K::Transport, Effect::Possible, GiveUp),
+    }
+}
+
+/// Whether TLS could not be set up since the certificate of the host is not trusted.
+fn is_untrusted_certificate(error: &ureq::Error) -> bool {
+    match error {
+        // From rustls, which reports other things like this, too.
+        ureq::Error::Io(error) => error.to_string().starts_with("invalid peer certificate"),
+        #[cfg(feature = "native-tls")]
+        ureq::Error::NativeTls(error) => error.to_string().contains("certificate"),
+        _ => false,
+    }
+}
+
+/// Whether an I/O error comes from looking up the host or connecting, so that nothing was sent.
+fn is_from_connecting(error: &io::Error, elapsed: Duration) -> bool {
+    use io::ErrorKind as K;
+    match error.kind() {
+        // On Windows, refusing takes two seconds, and only connecting reports it.
+        K::ConnectionRefused if cfg!(windows) => true,
+        K::ConnectionRefused | K::HostUnreachable | K::NetworkUnreachable => {
+            elapsed < LONGEST_CONNECT
+        }
+        K::PermissionDenied | K::AddrNotAvailable | K::AddrInUse => elapsed < LONGEST_CONNECT,
+        // The standard library gives a failed lookup a kind that cannot be named. The codes are those
+        // of too many open files, on Unix and on Windows, and of a failed lookup on Windows.
+        _ => {
+            error.to_string().starts_with("failed to lookup address")
+                || matches!(error.raw_os_error(), Some(23 | 24 | 10024 | 11001..=11004))
+        }
+    }
+}
+
+impl Failure {
+    fn new((kind, effect, next): (ErrorKind, Effect, Next), what_happened: String) -> Failure {
+        let error = Error {
+            advice: advice(kind, effect),
+            is_transient: next == Next::Again || kind == ErrorKind::Conflict,
+            ..Error::new(kind, what_happened)
+        };
+        Failure {
+            error,
+            effect,
+            next,
+        }
+    }
+}
+
+/// What to do, beside running the call again.
+fn advice(kind: ErrorKind, effect: Effect) -> &'static str {
+    use ErrorKind as K;
+    match kind {
+        K::BadRequest => "check the registry, the image and the API URL",
+        K::Unauthorized => {
+            "check the keys, their permissions and subscription, the site, and this machine's clock"
+        }
+        K::Forbidden => "give the account permission to delete images in this registry",
+        K::NotFound => "check the registry, the image and the region",
+        K::Conflict => "try again when nothing else is changing the image",
+        K::RateLimited => "send fewer requests, or ask for a larger quota",
+        K::UnexpectedResponse => {
+            "check the API URL with its path, and for a proxy or a login page on the way"
+        }
+        K::Timeout | K::Transport if effect == Effect::None => {
+            "check the network, the proxy and the API URL"
+        }
+        _ => "",
     }
 }
 
@@ -1445,55 +1525,29 @@ impl Client {
         if answer.confirms_deletion() {
             return Ok(());
         }
-        let status = answer.head.status();
-        let not_found = (status == StatusCode::NOT_FOUND).then(|| answer.not_found());
-        let effect = match status.as_u16() {
-            404 if not_found == Some(NotFound::Service) => Effect::ImageAbsent,
-            408 => Effect::Possible, // it may come from a proxy before a slow service
-            400..=499 => Effect::None,
-            _ => Effect::Possible,
-        };
-        let next = match status.as_u16() {
-            408 | 429 | 500 | 502 | 503 | 504 => Next::Again,
-            200..=299 if answer.length.is_err() => Next::Again,
-            _ => Next::GiveUp,
-        };
-        let (kind, advice) = sort_status(status, not_found == Some(NotFound::Foreign));
-        let error = Error {
-            advice,
-            status: Some(status),
-            body: (!answer.body.is_empty()).then(|| self.said(&answer.body).into()),
-            trace_id: answer
-                .header("x-ncp-trace-id")
-                .map(|id| self.said(&id).into()),
-            retry_after: answer.header("Retry-After").and_then(|wait| seconds(&wait)),
-            is_transient: next == Next::Again || kind == ErrorKind::Conflict,
-            ..Error::new(kind, self.describe(answer))
-        };
-        Err(Failure {
-            error,
-            effect,
-            next,
-        })
+        let said = |text: &String| self.said(text).into();
+        let mut failure = Failure::new(answer.sort(), self.describe(answer));
+        failure.error.status = Some(answer.head.status());
+        failure.error.body = Some(&answer.body).filter(|body| !body.is_empty()).map(said);
+        failure.error.trace_id = answer.header("x-ncp-trace-id").as_ref().map(said);
+        failure.error.retry_after = answer.header("Retry-After").and_then(|text| seconds(&text));
+        Err(failure)
     }
 
     /// The status, with what helps to understand it.
     fn describe(&self, answer: &Answer) -> String {
         let status = answer.head.status();
-        let header = |name| answer.header(name).map(|value| self.said(&value));
+        let header = |name| {
+            answer
+                .header(name)
+                .map_or("?".to_owned(), |text| self.said(&text))
+        };
         match status.as_u16() {
-            300..=399 => match header("Location") {
-                Some(location) => format!("{status} to {location}"),
-                None => status.to_string(),
-            },
+            300..=399 => format!("{status} to {}", header("Location")),
             401 => {
                 let access_key = self.credentials.shown_access_key();
-                // The service refuses a timestamp that is more than 5 minutes from its own clock.
-                let date = header("Date").map(|date| format!(", the service's clock: {date}"));
-                format!(
-                    "{status} (access key {access_key}{})",
-                    date.unwrap_or_default()
-                )
+                let date = header("Date");
+                format!("{status} (access key {access_key}, the service's clock: {date})")
             }
             404 => format!("{status} from {}", self.api_url),
             _ => status.to_string(),
@@ -1509,133 +1563,29 @@ impl Client {
     /// Sorts what ureq reports instead of an answer, after the time that the attempt and the call
     /// have taken.
     fn no_answer(&self, error: &ureq::Error, attempt: Duration, call: Duration) -> Failure {
-        let (kind, effect, next) = sort_error(error, attempt);
+        let sorted = sort_error(error, attempt);
         let cause = printable(error.to_string().trim_start_matches("io: "));
         let host = self.api_url.split('/').nth(2).unwrap_or_default();
         let seconds = (call.as_secs_f32() * 10.0).round() / 10.0;
-        let what_happened = match (kind, effect) {
-            (ErrorKind::InvalidInput, _) => format!("the agent cannot send to {host}: {cause}"),
-            (ErrorKind::Timeout, Effect::Possible) => {
-                format!("no answer from {host} within {seconds} s")
+        let what_happened = match sorted {
+            (ErrorKind::InvalidInput, ..) => format!("the agent cannot send to {host}: {cause}"),
+            (ErrorKind::Timeout, Effect::None, _) => {
+                format!("no connection to {host} within {seconds} s")
             }
-            (ErrorKind::Timeout, _) => format!("no connection to {host} within {seconds} s"),
-            _ if is_untrusted_certificate(error) => format!(
-                "the certificate of {host} is not trusted ({})",
-                cause.trim_start_matches("invalid peer certificate: ")
-            ),
-            (ErrorKind::UnexpectedResponse, _) => format!("no HTTP answer from {host}: {cause}"),
-            (_, Effect::Possible) => format!("no answer from {host}: {cause}"),
-            _ => format!("no connection to {host}: {cause}"),
-        };
-        let advice = match effect {
-            _ if cause.contains("UnknownIssuer") => {
-                "for a company's own authority use the feature native-tls"
+            (ErrorKind::Timeout, ..) => format!("no answer from {host} within {seconds} s"),
+            _ if is_untrusted_certificate(error) => {
+                let reason = cause.trim_start_matches("invalid peer certificate: ");
+                format!("the certificate of {host} is not trusted ({reason})")
             }
-            Effect::Possible => "",
-            _ => "check the network, the proxy and the API URL",
+            (_, Effect::None, _) => format!("no connection to {host}: {cause}"),
+            (ErrorKind::UnexpectedResponse, ..) => format!("no HTTP answer from {host}: {cause}"),
+            _ => format!("no answer from {host}: {cause}"),
         };
-        let error = Error {
-            advice,
-            is_transient: next == Next::Again,
-            ..Error::new(kind, what_happened)
-        };
-        Failure {
-            error,
-            effect,
-            next,
+        let mut failure = Failure::new(sorted, what_happened);
+        if cause.ends_with("UnknownIssuer") {
+            failure.error.advice = "for a company's own authority use the feature native-tls";
         }
-    }
-}
-
-/// What kind of error a status is, and what to do about it beside running the call again. A status
-/// without a meaning of its own counts as the first of its class (RFC 9110, section 15).
-fn sort_status(status: StatusCode, is_foreign: bool) -> (ErrorKind, &'static str) {
-    use ErrorKind as K;
-    match status.as_u16() {
-        401 => (
-            K::Unauthorized,
-            "check the keys, their permissions and subscription, the site, and this machine's clock",
-        ),
-        403 => (
-            K::Forbidden,
-            "give the account permission to delete images in this registry",
-        ),
-        404 if !is_foreign => (K::NotFound, "check the registry, the image and the region"),
-        408 => (K::Timeout, ""),
-        409 => (
-            K::Conflict,
-            "try again when nothing else is changing the image",
-        ),
-        429 => (
-            K::RateLimited,
-            "send fewer requests, or ask for a larger quota",
-        ),
-        400..=403 | 405..=499 => (
-            K::BadRequest,
-            "check the registry, the image and the API URL",
-        ),
-        500..=599 => (K::Server, ""),
-        _ => (
-            K::UnexpectedResponse,
-            "check the API URL with its path, and for a proxy or a login page on the way",
-        ),
-    }
-}
-
-/// What ureq's errors mean.
-fn sort_error(error: &ureq::Error, elapsed: Duration) -> (ErrorKind, Effect, Next) {
-    use {ErrorKind as K, ureq::Error as E, ureq::Timeout as T};
-    match error {
-        E::Timeout(T::Resolve | T::Connect) => (K::Timeout, Effect::None, Next::Again),
-        E::Timeout(_) => (K::Timeout, Effect::Possible, Next::Again),
-        E::HostNotFound | E::ConnectProxyFailed(_) => (K::Transport, Effect::None, Next::Again),
-        _ if is_untrusted_certificate(error) => (K::Transport, Effect::None, Next::GiveUp),
-        E::Io(error) if is_from_connecting(error, elapsed) => {
-            (K::Transport, Effect::None, Next::Again)
-        }
-        E::Io(_) => (K::Transport, Effect::Possible, Next::Again),
-        #[cfg(feature = "native-tls")]
-        E::NativeTls(_) => (K::Transport, Effect::None, Next::Again), // from setting TLS up
-        E::Protocol(_) | E::LargeResponseHeader(..) => {
-            (K::UnexpectedResponse, Effect::Possible, Next::Again)
-        }
-        E::RequireHttpsOnly(_) | E::Tls(_) | E::TlsRequired => {
-            (K::InvalidInput, Effect::None, Next::GiveUp)
-        }
-        _ => (K::Transport, Effect::Possible, Next::GiveUp),
-    }
-}
-
-/// Whether TLS could not be set up since the host's certificate is not trusted.
-fn is_untrusted_certificate(error: &ureq::Error) -> bool {
-    match error {
-        // Of rustls, which reports other things like this, too.
-        ureq::Error::Io(error) => error.to_string().starts_with("invalid peer certificate"),
-        #[cfg(feature = "native-tls")]
-        ureq::Error::NativeTls(error) => error.to_string().contains("certificate"),
-        _ => false,
-    }
-}
-
-/// Whether an I/O error comes from looking up the host or connecting, so that nothing was sent.
-fn is_from_connecting(error: &io::Error, elapsed: Duration) -> bool {
-    use io::ErrorKind as K;
-    match (error.kind(), error.raw_os_error()) {
-        // On Windows, refusing takes two seconds, and only connecting reports it.
-        (K::ConnectionRefused, _) if cfg!(windows) => true,
-        (
-            K::ConnectionRefused
-            | K::HostUnreachable
-            | K::NetworkUnreachable
-            | K::PermissionDenied
-            | K::AddrNotAvailable
-            | K::AddrInUse,
-            _,
-        ) => elapsed < LONGEST_CONNECT,
-        // No more open files, on Unix and on Windows, or no such host, on Windows.
-        (_, Some(23 | 24 | 10024 | 11001..=11004)) => true,
-        // The standard library gives a failed lookup a kind that cannot be named.
-        _ => error.to_string().starts_with("failed to lookup address"),
+        failure
     }
 }
 

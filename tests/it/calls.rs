@@ -130,7 +130,7 @@ fn delete_is_for_what_is_below_an_image() {
         for (path, query) in rows {
             let text = refused(method.clone(), path, query);
             assert!(
-                text.starts_with("unusable path: DELETE needs one below an image"),
+                text.starts_with("unusable path: DELETE is for what is below an image"),
                 "{text}"
             );
         }

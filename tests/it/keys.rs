@@ -253,13 +253,12 @@ fn a_profile_is_a_section() {
         pair("B")
     );
     profile(&text, "a", "A false");
-    let missing = "no access key under [test], only under [a], [b]: to use the keys there, set \
+    let missing = "no access key under [test], but under [a]: to use the keys there, set \
                    NCLOUD_PROFILE=a (in PATH)";
     profile(&text, "test", missing);
     let missing = "no access key under [x]: add the line ncloud_access_key_id = ... (in PATH)";
     profile("", "x", missing);
-    let empty = "no keys: the profile (NCLOUD_PROFILE) is empty; set it to the name of a section, or \
-                 unset it";
+    let empty = "no keys: NCLOUD_PROFILE is empty; set it to a section's name, or unset it";
     profile(&text, "", empty);
     profile(format!("[]\n{}", pair("E")), "", empty);
 }
@@ -272,13 +271,13 @@ fn keys_that_nobody_pointed_at_are_not_used() {
         "no access key under [DEFAULT]: add the line ncloud_access_key_id = ... (in PATH)";
     let no_secret =
         "no secret key under [DEFAULT]: add the line ncloud_secret_access_key = ... (in PATH)";
-    let only_under = |what, section| {
+    let under = |what, section| {
         format!(
-            "no {what} key under [DEFAULT], only under [{section}]: to use the keys there, set \
+            "no {what} key under [DEFAULT], but under [{section}]: to use the keys there, set \
              NCLOUD_PROFILE={section} (in PATH)"
         )
     };
-    let prod_only = only_under("access", "prod");
+    let under_prod = under("access", "prod");
 
     file("", no_access);
     file(format!("{secret} = s"), no_access);
@@ -291,48 +290,48 @@ fn keys_that_nobody_pointed_at_are_not_used() {
         no_access,
     );
     // A default section without keys does not hand over to another account.
-    file(&prod, &prod_only);
+    file(&prod, &under_prod);
     file(
         format!("[DEFAULT]\n#{access} = a\n#{secret} = s\n{prod}"),
-        &prod_only,
+        &under_prod,
     );
     file(
         format!("[DEFAULT]\n{access}_ = a\n{secret}_ = s\n{prod}"),
-        &prod_only,
+        &under_prod,
     );
     file(
         format!("[DEFAULT]\n{access} =\n{secret} =\n{prod}"),
-        &prod_only,
+        &under_prod,
     );
     file(
         format!("{prod}[test]\n{}", pair("T")),
-        "no access key under [DEFAULT], only under [prod], [test]: to use the keys there, set \
+        "no access key under [DEFAULT], but under [prod]: to use the keys there, set \
          NCLOUD_PROFILE=prod (in PATH)",
     );
     file(
         format!("[\u{1b}]\n{}", pair("T")),
-        &only_under("access", "\\u{1b}"),
+        &under("access", "\\u{1b}"),
     );
     // No header either.
     file(
         format!("[DEFAULT\n{}", pair("T")),
-        &only_under("access", "[DEFAULT"),
+        &under("access", "[DEFAULT"),
     );
     // No pair is put together from two sections.
     file(
         format!("{prod}[DEFAULT]\n{access} = a\n"),
-        &only_under("secret", "prod"),
+        &under("secret", "prod"),
     );
     file(
         format!("[a]\n{access} = a\n[DEFAULT]\n{secret} = s"),
-        &only_under("access", "a"),
+        &under("access", "a"),
     );
 }
 
 #[test]
 fn a_header_cannot_be_hidden() {
     let prod = format!("[prod]\n{}", pair("P"));
-    let prod_only = "no access key under [DEFAULT], only under [prod]: to use the keys there, set \
+    let under_prod = "no access key under [DEFAULT], but under [prod]: to use the keys there, set \
                      NCLOUD_PROFILE=prod (in PATH)";
     for hidden in [
         "[DEFAULT]\n\u{feff}",
@@ -346,7 +345,7 @@ fn a_header_cannot_be_hidden() {
         "# old\u{c}",
         "# old\u{85}",
     ] {
-        file(format!("{hidden}{prod}"), prod_only);
+        file(format!("{hidden}{prod}"), under_prod);
     }
 }
 
@@ -652,13 +651,13 @@ fn the_profile_of_the_environment_picks_the_section() {
     home.run(
         test,
         &[("NCLOUD_PROFILE", "stage")],
-        "no access key under [stage], only under [DEFAULT], [project]: to use the keys there, set \
+        "no access key under [stage], but under [DEFAULT]: to use the keys there, set \
          NCLOUD_PROFILE=DEFAULT (in PATH)",
     );
     home.run(
         test,
         &[("NCLOUD_PROFILE", "")],
-        "no keys: the profile (NCLOUD_PROFILE) is empty; set it to the name of a section, or unset it",
+        "no keys: NCLOUD_PROFILE is empty; set it to a section's name, or unset it",
     );
     // It is not for this crate to say which account was meant.
     let ours = [
