@@ -1537,19 +1537,15 @@ impl Client {
     /// The status, with what helps to understand it.
     fn describe(&self, answer: &Answer) -> String {
         let status = answer.head.status();
-        let header = |name| {
-            answer
-                .header(name)
-                .map_or("?".to_owned(), |text| self.said(&text))
-        };
-        match status.as_u16() {
-            300..=399 => format!("{status} to {}", header("Location")),
-            401 => {
+        let header = |name| answer.header(name).map(|text| self.said(&text));
+        match (status.as_u16(), header("Location")) {
+            (300..=399, Some(location)) => format!("{status} to {location}"),
+            (401, _) => {
                 let access_key = self.credentials.shown_access_key();
-                let date = header("Date");
+                let date = header("Date").unwrap_or("unknown".to_owned());
                 format!("{status} (access key {access_key}, the service's clock: {date})")
             }
-            404 => format!("{status} from {}", self.api_url),
+            (404, _) => format!("{status} from {}", self.api_url),
             _ => status.to_string(),
         }
     }

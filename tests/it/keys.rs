@@ -625,13 +625,10 @@ fn the_environment_comes_before_the_file() {
         .into_iter()
         .chain(["NCLOUD_SECRET_ACCESS_KEY", "NCLOUD_SECRET_KEY"])
     {
-        for (value, is) in [
-            ("", " key: {name} is set but empty; "),
-            ("x", " key: {name} is set, but "),
-        ] {
+        for value in ["", "x"] {
             let described = child(test, &[(name, value), (HOME, home.0.to_str().unwrap())]);
-            let expected = is.replace("{name}", name);
-            assert!(described.contains(&expected), "{name}={value}: {described}");
+            let is_told = described.contains(&format!(" key: {name} is set"));
+            assert!(is_told, "{name}={value}: {described}");
         }
     }
 
