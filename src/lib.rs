@@ -323,7 +323,7 @@ impl ClientBuilder {
     ///
     /// ureq reads `ALL_PROXY`, then `HTTPS_PROXY`, then `HTTP_PROXY`, which counts for `https` too.
     /// A value that it cannot parse is skipped, and means a direct connection if there is no
-    /// other. `NO_PROXY` is a list with commas and without blanks; `.example.com` stands for what
+    /// other. `NO_PROXY` is a list with commas and no spaces; `.example.com` stands for what
     /// is below that domain, not for the domain itself, and address ranges are not understood.
     ///
     /// # Root certificates
@@ -698,7 +698,7 @@ impl Debug for Credentials {
     }
 }
 
-/// Allows what a header can carry (RFC 9110, section 5.5) and no quotes or remarks, which would be
+/// Allows what a header can carry (RFC 9110, section 5.5) and no quotes or comments, which would be
 /// signed with. What else a valid key looks like is for the service to say.
 fn check_key(what: &str, key: &str) -> Result<(), Error> {
     let why = if key.is_empty() {
@@ -708,7 +708,7 @@ fn check_key(what: &str, key: &str) -> Result<(), Error> {
     } else if key.contains(['"', '\'']) {
         "it contains a quotation mark; remove the quotes around it"
     } else if key.contains(char::is_whitespace) {
-        "it contains whitespace; remove that, and any remark behind the key"
+        "it contains whitespace; remove it, and any comment after the key"
     } else if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         "it contains a character that is not printable ASCII; copy it again"
     } else {
@@ -749,7 +749,7 @@ fn read_key_file(path: &Path) -> io::Result<String> {
     if content.len() > MAX_READ {
         return Err(io::Error::other("it is longer than 64 KiB"));
     }
-    // Remarks may be in any encoding; a key that is not ASCII is refused.
+    // Comments may be in any encoding; a key that is not ASCII is refused.
     Ok(String::from_utf8_lossy(&content).into_owned())
 }
 
@@ -758,7 +758,7 @@ fn key_in_file<'a>(text: &'a str, profile: &str, what: &str, name: &str) -> Resu
     let mut section = DEFAULT_PROFILE; // of the line at hand
     let values = text.lines().filter_map(|line| {
         section = section_opened_by(line).unwrap_or(section);
-        // Any other character makes the line a remark.
+        // Any other character makes the line a comment.
         let line = line.trim_start_matches([' ', '\t', '\u{feff}']);
         let (key, value) = line.split_once('=')?;
         (key.trim_ascii_end() == name).then_some((section, value.trim_ascii()))
@@ -1274,15 +1274,12 @@ impl Client {
             .sign_url(method, &url)
             .map_err(|error| Error::invalid(format!("unusable path: {error}")))?;
         let timeout = shorter(self.agent.config().timeouts().global, self.timeout);
-        let is_loopback = self.api_url.starts_with("http:");
         let config = self.agent.configure_request(request);
-        let config = config.max_redirects(0).timeout_global(Some(timeout));
-        Ok(if is_loopback {
-            config.proxy(None)
-        } else {
-            config
+        let mut config = config.max_redirects(0).timeout_global(Some(timeout));
+        if self.api_url.starts_with("http:") {
+            config = config.proxy(None); // which is never on the way to loopback
         }
-        .build())
+        Ok(config.build())
     }
 
     fn sign_url(&self, method: Method, url: &str) -> http::Result<Request<()>> {
@@ -1290,21 +1287,17 @@ impl Client {
         let request_target = uri.path_and_query().map_or("", |target| target.as_str());
         let now = UNIX_EPOCH.elapsed().unwrap_or_default();
         let timestamp_ms = u64::try_from(now.as_millis()).unwrap_or_default();
-        let signature = self
-            .credentials
-            .sign(method.as_str(), request_target, timestamp_ms);
+        let keys = &self.credentials;
+        let signature = keys.sign(method.as_str(), request_target, timestamp_ms);
         Request::builder()
             .method(method)
             .uri(uri)
             .header("User-Agent", USER_AGENT)
-            // A compressed answer would lose its length, which tells whether it is whole.
+            // A compressed answer would lose its length, which tells whether it is complete.
             .header("Accept-Encoding", "identity")
             .header("Content-Type", "application/json")
             .header("x-ncp-apigw-timestamp", timestamp_ms)
-            .header(
-                "x-ncp-iam-access-key",
-                hidden(self.credentials.access_key())?,
-            )
+            .header("x-ncp-iam-access-key", hidden(keys.access_key())?)
             .header("x-ncp-apigw-signature-v2", hidden(&signature)?)
             .body(())
     }
@@ -1342,7 +1335,7 @@ const LONGEST_CONNECT: Duration = Duration::from_secs(1);
 
 /// An answer, as far as it was read.
 struct Answer {
-    head: Response<()>,
+    head: http::response::Parts,
     body: String,
     /// How many bytes the body had, or what broke it off.
     length: io::Result<usize>,
@@ -1354,44 +1347,38 @@ impl Answer {
         let mut bytes = Vec::new();
         let mut reader = body.into_reader().take(MAX_READ as u64 + 1);
         let length = reader.read_to_end(&mut bytes);
-        Answer {
-            head: Response::from_parts(head, ()),
-            body: String::from_utf8_lossy(&bytes).into_owned(),
-            length,
-        }
+        let body = String::from_utf8_lossy(&bytes).into_owned();
+        Answer { head, body, length }
     }
 
     fn header(&self, name: &str) -> Option<String> {
-        let value = self.head.headers().get(name)?;
+        let value = self.head.headers.get(name)?;
         Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
     }
 
     /// 204 is the vendor's documented success; 200 and 201 are successes common to its operations,
     /// but also those of a login page.
     fn confirms_deletion(&self) -> bool {
-        let is_empty = self
-            .header("Content-Length")
-            .is_some_and(|length| length == "0")
-            && self.header("Transfer-Encoding").is_none();
-        match self.head.status().as_u16() {
+        match self.head.status.as_u16() {
             204 => true,
-            200 | 201 => is_empty,
+            200 | 201 if self.header("Transfer-Encoding").is_some() => false,
+            200 | 201 => self.header("Content-Length").as_deref() == Some("0"),
             _ => false,
         }
     }
 
-    /// Whether the framing shows that nothing is missing (RFC 9112, section 8).
-    fn is_whole(&self) -> bool {
+    /// Whether the framing shows that no part is missing (RFC 9112, section 8).
+    fn is_complete(&self) -> bool {
         let shows_end = match self.header("Transfer-Encoding") {
             Some(coding) => {
-                coding.eq_ignore_ascii_case("chunked") && self.head.version() == Version::HTTP_11
+                coding.eq_ignore_ascii_case("chunked") && self.head.version == Version::HTTP_11
             }
             None => self.header("Content-Length").is_some(),
         };
         shows_end && self.length.as_ref().is_ok_and(|length| *length <= MAX_READ)
     }
 
-    /// Whether a 404 may be the service's: it came whole, and is empty or a JSON object. With code
+    /// Whether a 404 may be the service's: it is complete, and empty or a JSON object. With code
     /// 300, a string or a number, the gateway says that it does not know the URL.
     fn is_not_found(&self) -> bool {
         let body = self.body.trim_ascii();
@@ -1399,7 +1386,7 @@ impl Answer {
         let unquoted = body.replace(|c: char| c == '"' || c.is_whitespace(), "");
         let mut after_300 = unquoted.split("Code:300").skip(1);
         let is_url_unknown = after_300.any(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()));
-        self.is_whole() && (is_object || self.body.is_empty()) && !is_url_unknown
+        self.is_complete() && (is_object || self.body.is_empty()) && !is_url_unknown
     }
 
     /// Whether the body has one of the platform's codes, which other gateways do not have.
@@ -1412,7 +1399,7 @@ impl Answer {
     /// own counts as the first of its class (RFC 9110, section 15).
     fn sort(&self) -> (ErrorKind, Effect, Next) {
         use {ErrorKind as K, Next::Again, Next::GiveUp};
-        match self.head.status().as_u16() {
+        match self.head.status.as_u16() {
             200..=299 if self.length.is_err() => (K::UnexpectedResponse, Effect::Possible, Again),
             401 => (K::Unauthorized, Effect::None, GiveUp),
             403 => (K::Forbidden, Effect::None, GiveUp),
@@ -1527,7 +1514,7 @@ impl Client {
         }
         let said = |text: &String| self.said(text).into();
         let mut failure = Failure::new(answer.sort(), self.describe(answer));
-        failure.error.status = Some(answer.head.status());
+        failure.error.status = Some(answer.head.status);
         failure.error.body = Some(&answer.body).filter(|body| !body.is_empty()).map(said);
         failure.error.trace_id = answer.header("x-ncp-trace-id").as_ref().map(said);
         failure.error.retry_after = answer.header("Retry-After").and_then(|text| seconds(&text));
@@ -1536,7 +1523,7 @@ impl Client {
 
     /// The status, with what helps to understand it.
     fn describe(&self, answer: &Answer) -> String {
-        let status = answer.head.status();
+        let status = answer.head.status;
         let header = |name| answer.header(name).map(|text| self.said(&text));
         match (status.as_u16(), header("Location")) {
             (300..=399, Some(location)) => format!("{status} to {location}"),

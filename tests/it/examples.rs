@@ -252,7 +252,10 @@ fn a_list_has_each_image_of_one_registry_once() {
     let pages = [1, 2, 3, 1, 2, 3];
     let page = |page| format!("/ncr/api/v2/repositories/r?page={page}&pagesize=100");
     assert_eq!(targets, pages.map(page));
-    assert_eq!(gateway.connections(), 2, "one for each list");
+    // ureq keeps no connection whose TLS is not that of the agent at hand.
+    if cfg!(not(feature = "native-tls")) {
+        assert_eq!(gateway.connections(), 2, "one for each list");
+    }
     assert_eq!(gateway.images().len(), 251);
 }
 

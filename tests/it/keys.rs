@@ -111,7 +111,7 @@ fn a_key_that_cannot_be_right_is_refused() {
     ] {
         unusable(
             key,
-            "it contains whitespace; remove that, and any remark behind the key",
+            "it contains whitespace; remove it, and any comment after the key",
         );
     }
     for key in [
@@ -222,7 +222,7 @@ fn a_file_is_read_as_the_vendors_tools_write_it() {
         format!("[first]\n{other} [ Default ] # mine\n{access}\n{secret}\n"),
         OURS,
     );
-    // A remark in CP949, the encoding of Korean Windows.
+    // A comment in CP949, the encoding of Korean Windows.
     file(
         [b"# \xb9\xe8\xc6\xf7\n", pair("K").as_bytes()].concat(),
         "K false",
@@ -350,7 +350,7 @@ fn a_header_cannot_be_hidden() {
 }
 
 #[test]
-fn a_remark_is_a_remark_whatever_it_begins_with() {
+fn a_comment_is_a_comment_whatever_it_begins_with() {
     let missing =
         "no access key under [DEFAULT]: add the line ncloud_access_key_id = ... (in PATH)";
     for mark in [
@@ -372,10 +372,10 @@ fn a_remark_is_a_remark_whatever_it_begins_with() {
         "# old\u{85}",
         "# old\u{2028}",
     ] {
-        let remark = format!("{mark}ncloud_access_key_id = OTHER\n");
-        file(format!("{remark}ncloud_secret_access_key = s\n"), missing);
+        let comment = format!("{mark}ncloud_access_key_id = OTHER\n");
+        file(format!("{comment}ncloud_secret_access_key = s\n"), missing);
         let ours = format!(
-            "{remark}ncloud_access_key_id = {ACCESS_KEY}\nncloud_secret_access_key = {SECRET_KEY}"
+            "{comment}ncloud_access_key_id = {ACCESS_KEY}\nncloud_secret_access_key = {SECRET_KEY}"
         );
         file(ours, OURS);
     }
@@ -409,7 +409,7 @@ fn a_key_that_is_given_twice_is_refused() {
 fn a_file_that_cannot_be_used_says_why() {
     file(
         "ncloud_access_key_id = AK # deploy\nncloud_secret_access_key = s",
-        "unusable access key: it contains whitespace; remove that, and any remark behind the key (in \
+        "unusable access key: it contains whitespace; remove it, and any comment after the key (in \
          PATH)",
     );
     file(
