@@ -4,18 +4,15 @@
 
 #![allow(clippy::indexing_slicing)] // of JSON, where what is missing is null
 
-use std::error::Error;
 use std::io::{self, Write};
-use std::{env, process::ExitCode};
+use std::{env, error::Error, process::ExitCode};
 
 use ncloud_container_registry::{Client, ureq, ureq::http::Method};
-use serde_json::Value;
 
 const USAGE: &str = "\
 usage: list_images REGISTRY [PREFIX]
 Lists the images of a registry, or those whose names begin with a prefix, one a line.
-Keys and region: as for delete_image. Exit status: 0 if all went well, 1 if not, 2 for wrong
-usage, keys or region.
+Keys and region: as for delete_image. Exit status: 0 if all went well, 2 if not.
 ";
 
 fn main() -> ExitCode {
@@ -23,75 +20,63 @@ fn main() -> ExitCode {
     let arguments: Vec<_> = arguments
         .map(|a| a.to_string_lossy().into_owned())
         .collect();
-    if let [help] = &arguments[..]
-        && (help == "--help" || help == "-h")
-    {
-        print!("{USAGE}");
-        return ExitCode::SUCCESS;
-    }
-    let is_name = |argument: &String| !argument.is_empty() && !argument.starts_with('-');
-    if !(1..=2).contains(&arguments.len()) || !arguments.iter().all(is_name) {
-        eprint!("a registry is needed, and at most one prefix\n{USAGE}");
-        return ExitCode::from(2);
-    }
-    let client = match Client::from_env() {
-        Ok(client) => client,
+    let is_name = |name: &str| !name.is_empty() && !name.starts_with('-');
+    let listed = match &arguments[..] {
+        [help] if help == "--help" || help == "-h" => Ok(USAGE.to_owned()),
+        [registry] if is_name(registry) => list(registry, ""),
+        [registry, prefix] if is_name(registry) && is_name(prefix) => list(registry, prefix),
+        _ => Err(format!(
+            "a registry is needed, and at most one prefix\n{}",
+            USAGE.trim()
+        )
+        .into()),
+    };
+    match listed {
+        // Whoever reads it may stop early, as `head` does.
+        Ok(names) => _ = io::stdout().write_all(names.as_bytes()),
         Err(error) => {
             eprintln!("{error}");
             return ExitCode::from(2);
-        }
-    };
-    let registry = &arguments[0];
-    let names = match list(&client, registry) {
-        Ok(names) => names,
-        Err(error) => {
-            eprintln!("cannot list {}: {error}", registry.escape_debug());
-            return ExitCode::FAILURE;
-        }
-    };
-    let prefix = arguments.get(1).map_or("", String::as_str);
-    for name in names.iter().filter(|name| name.starts_with(prefix)) {
-        if writeln!(io::stdout(), "{name}").is_err() {
-            break; // nobody reads on, as with `| head`
         }
     }
     ExitCode::SUCCESS
 }
 
 /// The names on all pages: the list may be used to delete, so it is complete or an error.
-fn list(client: &Client, registry: &str) -> Result<Vec<String>, Box<dyn Error>> {
+fn list(registry: &str, prefix: &str) -> Result<String, Box<dyn Error>> {
+    let client = Client::from_env()?;
     let agent = ureq::agent(); // the settings come with each request
-    let mut names = Vec::new();
-    for page in 1_u64.. {
-        let (path, number) = (["repositories", registry], page.to_string());
-        let query = [("page", &*number), ("pagesize", "100")];
+    let (mut names, mut page) = (Vec::new(), Some(1));
+    while let Some(number) = page {
+        let (path, number_text) = (["repositories", registry], number.to_string());
+        let query = [("page", &*number_text), ("pagesize", "100")];
         let request = client.sign_request(Method::GET, &path, &query)?;
         let request = agent
             .configure_request(request)
             .http_status_as_error(false)
             .build();
         let mut response = agent.run(request)?;
-        let body = response.body_mut().read_to_string()?;
-        if response.status() != 200 {
-            let body: String = body.chars().filter(|c| !c.is_control()).take(500).collect();
-            return Err(format!("{}: {body}", response.status()).into());
+        let (status, body) = (response.status(), response.body_mut().read_to_string()?);
+        let said: String = body.chars().filter(|c| !c.is_control()).take(500).collect();
+        let failed = |why: &str| format!("cannot list {registry}: {why}, {status}: {said}");
+        if status != 200 {
+            return Err(failed("refused").into());
         }
-        let list: Value = serde_json::from_str(&body)?;
+        let list: serde_json::Value = serde_json::from_str(&body).map_err(|_| failed("no JSON"))?;
         for image in list["results"]
             .as_array()
-            .ok_or("the answer is no list of images")?
+            .ok_or_else(|| failed("no list of images"))?
         {
-            let name = image["name"].as_str().ok_or("an image has no name")?;
-            names.push(name.to_owned());
+            let name = image["name"]
+                .as_str()
+                .ok_or_else(|| failed("an image has no name"))?;
+            names.push(format!("{name}\n"));
         }
-        if list["next"].as_u64() != Some(page + 1) {
-            let is_complete = list["count"] == names.len() && list["next"].is_null();
-            return if is_complete {
-                Ok(names)
-            } else {
-                Err("the list is incomplete".into())
-            };
+        page = list["next"].as_u64().filter(|next| *next == number + 1);
+        if page.is_none() && (list["count"] != names.len() || !list["next"].is_null()) {
+            return Err(failed("incomplete").into());
         }
     }
-    unreachable!()
+    names.retain(|name| name.starts_with(prefix));
+    Ok(names.concat())
 }

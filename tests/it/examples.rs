@@ -302,55 +302,58 @@ fn a_list_is_complete_or_an_error() {
             Then::Close
         });
         let (status, out, err) = list(&gateway, &["r"]);
-        assert_eq!((status, &*out), (1, ""));
+        assert_eq!((status, &*out), (2, ""));
         let expected = format!("cannot list r: {expected}");
         assert!(err.starts_with(&expected), "{err}");
         assert_eq!(err.lines().count(), 1, "{err}");
     }
     let ok = |body| answer("200 OK", "", body);
-    let incomplete = "the list is incomplete\n";
+    let second = r#"{"count":2,"next":null,"results":[]}"#;
     check(
         first,
-        ok(r#"{"count":2,"next":null,"results":[]}"#),
-        incomplete,
+        ok(second),
+        &format!("incomplete, 200 OK: {second}\n"),
     );
     check(
         first,
         ok(r#"{"count":2,"next":2,"results":[]}"#),
-        incomplete,
+        "incomplete, ",
     );
-    check(
-        first,
-        ok(r#"{"count":2,"next":9,"results":[{"name":"b"}]}"#),
-        incomplete,
-    );
-    check(
-        first,
-        ok(r#"{"count":2,"next":null,"results":[{}]}"#),
-        "an image has no name\n",
-    );
-    check(first, ok("{}"), "the answer is no list of images\n");
-    check(first, ok("<html>log in</html>"), "expected value");
+    let second = r#"{"count":2,"next":9,"results":[{"name":"b"}]}"#;
+    check(first, ok(second), "incomplete, ");
+    let second = r#"{"count":2,"next":null,"results":[{}]}"#;
+    check(first, ok(second), "an image has no name, ");
+    check(first, ok("{}"), "no list of images, 200 OK: {}\n");
+    check(first, ok("<html>log in</html>"), "no JSON, 200 OK: <html>");
     check(
         first,
         answer("403 Forbidden", "", "{\n\"details\":\"no\u{1b}\"}"),
-        "403 Forbidden: {\"details\":\"no\"}\n",
+        "refused, 403 Forbidden: {\"details\":\"no\"}\n",
     );
     check(
         first,
         answer("302 Found", "Location: /\r\n", ""),
-        "302 Found: \n",
+        "refused, 302 Found: \n",
     );
-    let cut = "HTTP/1.1 200 OK\r\nContent-Length: 99\r\nConnection: close\r\n\r\n{";
-    check(first, cut.to_owned(), "");
+}
+
+#[test]
+fn a_list_that_is_cut_is_an_error() {
+    let gateway = Gateway::with(&[]);
+    gateway.script(|exchange| {
+        exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{");
+        Then::Close
+    });
+    let (status, out, err) = list(&gateway, &["r"]);
+    assert_eq!((status, &*out, err.lines().count()), (2, "", 1));
 }
 
 #[test]
 fn a_list_shows_what_the_service_says() {
     let gateway = Gateway::with(&["r/a"]);
     let (status, out, err) = list(&gateway, &["no"]);
-    assert_eq!((status, &*out), (1, ""));
-    let start = "cannot list no: 404 Not Found: {\"responseError\"";
+    assert_eq!((status, &*out), (2, ""));
+    let start = "cannot list no: refused, 404 Not Found: {\"responseError\"";
     assert!(err.starts_with(start), "{err}");
     let url = gateway.url();
     let wrong = [
@@ -359,15 +362,15 @@ fn a_list_shows_what_the_service_says() {
         ("NCR_API_URL", &*url),
     ];
     let (status, out, err) = run("list_images", &wrong, &["r"]);
-    assert_eq!((status, &*out), (1, ""));
+    assert_eq!((status, &*out), (2, ""));
     assert!(
-        err.starts_with("cannot list r: 401 Unauthorized: "),
+        err.starts_with("cannot list r: refused, 401 Unauthorized: "),
         "{err}"
     );
     assert!(err.contains("Invalid authentication information."), "{err}");
     let (_, _, err) = list(&gateway, &["a%2Fb"]);
     assert!(
-        err.starts_with("cannot list a%2Fb: unusable path segment \"a%2Fb\": "),
+        err.starts_with("unusable path segment \"a%2Fb\": "),
         "{err}"
     );
 }
