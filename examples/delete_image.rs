@@ -11,7 +11,7 @@ use ncloud_container_registry::{Client, Error};
 const USAGE: &str = "\
 usage: delete_image [--dry-run] [--if-exists] REGISTRY IMAGE...
 For example: delete_image --dry-run my-registry hello/world
-The option --help says more.
+For more, use --help.
 ";
 
 const HELP: &str = "\
@@ -20,13 +20,14 @@ Deletes images, each with all of its tags. This cannot be undone.
 usage: delete_image [--dry-run] [--if-exists] REGISTRY IMAGE...
 
   --dry-run    show what would be sent and to which URL, and send nothing
-  --if-exists  an image that does not exist is no failure, nor is one of a misspelt registry
+  --if-exists  a missing image, or a misspelt registry, is not a failure
 
-Keys:   NCLOUD_ACCESS_KEY_ID and NCLOUD_SECRET_ACCESS_KEY, or the file ~/.ncloud/configure, there
-        the section NCLOUD_PROFILE if that is set
-Region: NCLOUD_REGION: KR, SGN or JPN (with NCLOUD_SITE=gov: KR or KRS; fin: FKR)
+Keys:   NCLOUD_ACCESS_KEY_ID and NCLOUD_SECRET_ACCESS_KEY, or the file ~/.ncloud/configure (section
+        NCLOUD_PROFILE, if set)
+Region: NCLOUD_REGION: KR, SGN or JPN (with NCLOUD_SITE=gov: KR or KRS; fin: FKR), or an API URL in
+        NCR_API_URL
 
-Exit status: 0 if all went well, 1 if an image failed, 2 for wrong usage, keys or region.
+Exit status: 0 on success, 1 if an image failed, 2 for wrong usage or settings.
 ";
 
 fn main() -> ExitCode {
@@ -45,7 +46,7 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     let Some((registry, images @ [_, ..])) = names.split_first() else {
-        eprint!("a registry and at least one image are needed\n{USAGE}");
+        eprint!("expected a registry and at least one image\n{USAGE}");
         return ExitCode::from(2);
     };
     if names.iter().any(String::is_empty) {
@@ -70,7 +71,7 @@ fn main() -> ExitCode {
             deleted.map(|()| format!("deleted {registry}/{image}"))
         };
         match done {
-            // Whoever closed the output still wants the images deleted.
+            // If the output is closed, the images must still be deleted.
             Ok(line) => _ = writeln!(io::stdout(), "{line}"),
             Err(error) => {
                 eprintln!("{error}");

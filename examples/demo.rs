@@ -1,4 +1,4 @@
-//! Deletes an image from a gateway of its own on loopback: needs no account and no network.
+//! Deletes an image from a local stand-in for the service: needs no account and no network.
 
 use std::error::Error;
 
@@ -10,7 +10,7 @@ use gateway::{ACCESS_KEY, Gateway, SECRET_KEY};
 mod gateway;
 
 const FOR_REAL: &str = "\
-Now for real. Set your keys and your region, look at the URL of a dry run, then delete:
+Now for real. Set your keys and your region, check the URL in a dry run, then delete:
     export NCLOUD_ACCESS_KEY_ID=... NCLOUD_SECRET_ACCESS_KEY=... NCLOUD_REGION=KR
     cargo run --example list_images -- my-registry
     cargo run --example delete_image -- --dry-run my-registry hello/world
@@ -25,10 +25,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let credentials = Credentials::new(ACCESS_KEY, SECRET_KEY)?;
     let client = Client::builder(gateway.url(), credentials).build()?;
     println!(
-        "A gateway at {} plays the service, and checks",
+        "A gateway at {} mimics the service, and checks",
         gateway.url()
     );
-    println!("every signature as the service does. Its keys are good for nothing else.\n");
+    println!("every signature as the service does. The keys of this demo work nowhere else.\n");
     show_images(&gateway);
 
     println!(
@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("the gateway saw no request".into());
     };
     for line in request.head.lines().filter(|line| !line.is_empty()) {
-        // A signature is good for five minutes, but logs need not have it.
+        // Keep signatures, which are valid for five minutes, out of logs.
         let shown = line
             .split_once("signature-v2: ")
             .map_or(line.len(), |(name, _)| name.len() + 22);
@@ -58,10 +58,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("    {}\n", answer.lines().next().unwrap_or_default());
     show_images(&gateway);
     if gateway.images() != ["my-registry/hello/moon", "my-registry/tools/build"] {
-        return Err("the gateway does not hold the other images alone".into());
+        return Err("the gateway should hold only the other images".into());
     }
 
-    println!("The same call again finds no such image, and says so:");
+    println!("The same call again finds no such image:");
     match client.delete_image("my-registry", "hello/world") {
         Err(error) if error.kind() == ErrorKind::NotFound => println!("    {error}\n"),
         other => return Err(format!("the second call ended in {other:?}").into()),

@@ -1,6 +1,6 @@
-//! Lists the images of a NAVER Cloud Platform Container Registry, one name a line.
+//! Lists the images of a NAVER Cloud Platform Container Registry, one name per line.
 //!
-//! Needs the crates `ncloud-container-registry` and `serde_json` (1): copy this file to use it.
+//! Needs the crates `ncloud-container-registry` and `serde_json` 1: copy this file to use it.
 
 #![allow(clippy::indexing_slicing)] // of JSON, where what is missing is null
 
@@ -11,7 +11,7 @@ use ncloud_container_registry::{Client, ureq, ureq::http::Method};
 
 const USAGE: &str = "\
 usage: list_images REGISTRY [PREFIX]
-Lists the images of a registry, or those whose names begin with a prefix, one a line.
+Lists the images of a registry, or those whose names begin with a prefix, one per line.
 Keys and region: as for delete_image. Exit status: 0 if all went well, 2 if not.
 ";
 
@@ -26,13 +26,13 @@ fn main() -> ExitCode {
         [registry] if is_name(registry) => list(registry, ""),
         [registry, prefix] if is_name(registry) && is_name(prefix) => list(registry, prefix),
         _ => Err(format!(
-            "a registry is needed, and at most one prefix\n{}",
+            "expected a registry and at most one prefix\n{}",
             USAGE.trim()
         )
         .into()),
     };
     match listed {
-        // Whoever reads it may stop early, as `head` does.
+        // Whoever reads this may stop early, as `head` does.
         Ok(names) => _ = io::stdout().write_all(names.as_bytes()),
         Err(error) => {
             eprintln!("{error}");
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The names on all pages: the list may be used to delete, so it is complete or an error.
+/// The names on all pages: people delete by this list, so it is complete or an error.
 fn list(registry: &str, prefix: &str) -> Result<String, Box<dyn Error>> {
     let client = Client::from_env()?;
     let agent = ureq::agent(); // the settings come with each request
@@ -60,9 +60,10 @@ fn list(registry: &str, prefix: &str) -> Result<String, Box<dyn Error>> {
         let said: String = body.chars().filter(|c| !c.is_control()).take(500).collect();
         let failed = |why: &str| format!("cannot list {registry}: {why}, {status}: {said}");
         if status != 200 {
-            return Err(failed("refused").into());
+            return Err(failed("no list").into());
         }
-        let list: serde_json::Value = serde_json::from_str(&body).map_err(|_| failed("no JSON"))?;
+        let list: serde_json::Value =
+            serde_json::from_str(&body).map_err(|_| failed("not JSON"))?;
         for image in list["results"]
             .as_array()
             .ok_or_else(|| failed("no list of images"))?
@@ -74,7 +75,7 @@ fn list(registry: &str, prefix: &str) -> Result<String, Box<dyn Error>> {
         }
         page = list["next"].as_u64().filter(|next| *next == number + 1);
         if page.is_none() && (list["count"] != names.len() || !list["next"].is_null()) {
-            return Err(failed("incomplete").into());
+            return Err(failed("incomplete, run it again").into());
         }
     }
     names.retain(|name| name.starts_with(prefix));

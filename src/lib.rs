@@ -20,6 +20,11 @@ use ureq::http::{self, HeaderValue, Method, Request, Response, StatusCode, Uri, 
 /// crate uses.
 pub use ureq;
 
+/// More than a call needs, and less than the centuries on which ureq panics.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+/// Bytes of an answer's body, or of a key file, that are read: more than either ever needs.
+const MAX_READ: usize = 64 * 1024;
+
 /// Deletes images from the registries of one region.
 ///
 /// Cloning is cheap. Clones share the connection pool, and so can threads: one client is enough
@@ -62,7 +67,7 @@ impl Client {
         }
     }
 
-    /// A client with everything from the environment: [`ClientBuilder::from_env`], built.
+    /// A client configured from the environment, as by [`ClientBuilder::from_env`].
     ///
     /// # Errors
     ///
@@ -71,14 +76,16 @@ impl Client {
         ClientBuilder::from_env()?.build()
     }
 
-    /// A builder for a client with settings of its own. `api_url` is a [`Region`] or the URL of an
-    /// API with its path, such as `https://ncr.apigw.ntruss.com/ncr/api/v2` (not the bare host,
-    /// which some of the vendor's pages call the API URL).
+    /// A builder for a client with other settings. `api_url` is a [`Region`], or an API URL with its
+    /// path, such as `https://ncr.apigw.ntruss.com/ncr/api/v2`. Some of the vendor's pages call the
+    /// bare host the API URL; with that, the service knows none of the paths.
     ///
     /// A URL must be `https`, or `http` to a loopback address or `localhost`, and must have no user
-    /// info, query or fragment. Its path may have unreserved characters only (RFC 3986, section
+    /// info, query or fragment. Its path may have unreserved characters only ([RFC 3986], section
     /// 2.3), and no empty or dot segments. A trailing slash makes no difference.
     /// [`build`](ClientBuilder::build) refuses any other.
+    ///
+    /// [RFC 3986]: https://www.rfc-editor.org/rfc/rfc3986
     ///
     /// # Examples
     ///
@@ -117,8 +124,8 @@ impl Client {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidInput`] for a name that cannot exist, before anything is sent;
-    /// [`ErrorKind::NotFound`] if the registry has no such image; any other kind for the refusals
-    /// and failures that its documentation describes.
+    /// [`ErrorKind::NotFound`] if the registry has no such image; the other kinds, except
+    /// [`Credentials`](ErrorKind::Credentials), as [`ErrorKind`] describes them.
     /// [`may_have_been_deleted`](Error::may_have_been_deleted) tells whether the outcome is unknown.
     ///
     /// # Examples
@@ -130,17 +137,16 @@ impl Client {
     /// ```
     pub fn delete_image(&self, registry: &str, image_name: &str) -> Result<(), Error> {
         self.send(registry, image_name)
-            .map_err(|error| error.about(registry, image_name))
     }
 
-    /// Like [`delete_image`](Client::delete_image), but an image that does not exist is no error:
-    /// `true` if it was deleted, `false` if there was none.
+    /// Like [`delete_image`](Client::delete_image), but a missing image is not an error: `true` if it
+    /// was deleted, `false` if it did not exist.
     ///
-    /// It is also `true` if the service no longer finds the image after an attempt whose outcome
-    /// is unknown. The service gives the same answer for a registry that does not exist, so a
-    /// misspelt registry is `false` too. Some clients report that the live service answers 500,
-    /// not 404, for an image that does not exist; that is an error here, since a 500 proves
-    /// nothing. List the registry to find out (see [`sign_request`](Client::sign_request)).
+    /// It is also `true` if the service no longer finds the image after an attempt whose outcome is
+    /// unknown. The service gives the same answer for a registry that does not exist, so a misspelt
+    /// registry is `false` too, as is an empty 404, or a JSON one, of a gateway before the service.
+    /// The service may answer 500, not 404, for a missing image; that is an error, since a 500 proves
+    /// nothing: list the registry to find out (see [`sign_request`](Client::sign_request)).
     ///
     /// # Errors
     ///
@@ -169,9 +175,8 @@ impl Client {
     /// The request that [`delete_image`](Client::delete_image) would send now, for a dry run.
     /// Sends nothing.
     ///
-    /// It is signed for 5 minutes, and carries settings as that of
-    /// [`sign_request`](Client::sign_request) does. Its `Debug` hides the signature and the access
-    /// key.
+    /// Its signature is valid for 5 minutes, its settings are those of
+    /// [`sign_request`](Client::sign_request), and its `Debug` hides signature and access key.
     ///
     /// # Errors
     ///
@@ -202,24 +207,24 @@ impl Client {
             .map_err(|error| error.about(registry, image_name))
     }
 
-    /// A signed request for an operation that this crate lacks, such as [listing
+    /// A signed request for any other operation of the API, such as [listing
     /// images](https://api.ncloud-docs.com/docs/en/containerregistry-getimagelist). `path` has the
     /// segments below the API URL, `query` the parameters; both are passed unencoded. Sends
     /// nothing.
     ///
-    /// The request is signed for 5 minutes. It carries the client's settings, which hold under
-    /// any agent that runs it: those of the client's agent, no redirects, the client's timeout, and
-    /// no proxy for `http`. A request that is built anew from its parts loses them; ureq would then
-    /// follow a redirect and take the signature along. Statuses of 400 and above are errors of
-    /// ureq, without the service's words, unless the request is configured as below.
+    /// The signature is valid for 5 minutes. The request carries its settings to any agent that runs
+    /// it: those of the client's agent, no redirects, the client's timeout, and no proxy for `http`.
+    /// Rebuilding it from its parts loses them; ureq would then follow a redirect and send the
+    /// signature along. ureq turns statuses of 400 and above into errors without the body, unless
+    /// the request is configured as below.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] for what a server could read as another resource. A segment may
-    /// have unreserved characters (RFC 3986, section 2.3), `:` and single slashes between; it must
-    /// not be empty or have dot segments. `DELETE` is for what is below an image, such as a tag: it
-    /// takes `repositories`, a registry, an image and at least one more segment, and no query. An
-    /// image itself is for [`delete_image`](Client::delete_image).
+    /// [`ErrorKind::InvalidInput`] for a path that a server could misread. A segment may contain
+    /// unreserved characters (RFC 3986, section 2.3), `:` and single inner slashes, but no dot
+    /// segments; it must not be empty. `DELETE` is for tags: `repositories`, a registry, an image,
+    /// `tags` and what follows, without a query. To delete an image, use
+    /// [`delete_image`](Client::delete_image).
     ///
     /// # Examples
     ///
@@ -292,9 +297,9 @@ fn default_agent() -> ureq::Agent {
 pub struct ClientBuilder(Client);
 
 impl ClientBuilder {
-    /// A builder with everything from the environment: the keys by [`Credentials::load`], and
-    /// `NCR_API_URL` (see [`Client::builder`]), or the [`Region`] of the code in `NCLOUD_REGION`
-    /// on the site in `NCLOUD_SITE` (`public`, `gov` or `fin`; `public` if unset or empty).
+    /// A builder from the environment: the keys from [`Credentials::load`], the API URL from
+    /// `NCR_API_URL` (see [`Client::builder`]) or, if that is unset, the [`Region`] that
+    /// `NCLOUD_REGION` and `NCLOUD_SITE` name (`public`, `gov` or `fin`; `public` if unset or empty).
     ///
     /// # Errors
     ///
@@ -315,21 +320,21 @@ impl ClientBuilder {
     /// An agent to send with, for a proxy, root certificates or timeouts of your own. Default: an
     /// agent that takes its proxy from the environment.
     ///
-    /// Whatever the agent says, redirects are not followed, and `http` goes through no proxy. Its
-    /// global, resolve and connect timeouts hold where they are shorter than [this
-    /// crate's](ClientBuilder::timeout); its other timeouts are kept.
+    /// Redirects are never followed, and `http` never uses a proxy. The agent's global, resolve and
+    /// connect timeouts apply where they are shorter than [this crate's](ClientBuilder::timeout);
+    /// its others always do.
     ///
     /// # Proxy variables
     ///
-    /// ureq reads `ALL_PROXY`, then `HTTPS_PROXY`, then `HTTP_PROXY`, which counts for `https` too.
-    /// A value that it cannot parse is skipped, and means a direct connection if there is no
-    /// other. `NO_PROXY` is a list with commas and no spaces; `.example.com` stands for what
-    /// is below that domain, not for the domain itself, and address ranges are not understood.
+    /// ureq reads `ALL_PROXY`, then `HTTPS_PROXY`, then `HTTP_PROXY`, each for `https` too. A value
+    /// that it cannot parse is skipped; without another, the connection is direct. `NO_PROXY` is
+    /// separated by commas without spaces; `.example.com` matches subdomains, not the domain itself,
+    /// and address ranges are not supported.
     ///
     /// # Root certificates
     ///
-    /// The authority of a company is trusted with the feature `native-tls`, if the system trusts
-    /// it, and with `rustls` by a PEM file:
+    /// With the feature `native-tls`, a company's own authority is trusted if the system trusts it.
+    /// With `rustls`, load its PEM file:
     ///
     /// ```no_run
     /// # #[cfg(feature = "rustls")] {
@@ -373,17 +378,17 @@ impl ClientBuilder {
     /// The time that a call may take, with all its attempts and waits. Default: 60 seconds. More
     /// than a day counts as a day.
     ///
-    /// An attempt may take half of the time that is left, or all of it if no other may follow; so
-    /// a call that hangs once still has a second attempt, and a deletion must be answered within
+    /// An attempt may take half of the remaining time, or all of it if it is the last. So a call that
+    /// hangs once still has a second attempt, but with retries a deletion must be answered within
     /// half of the timeout. Resolving the host may take a quarter of the attempt's time, and
-    /// connecting, with TLS, another. Less than about 5 seconds leave a TLS handshake across an
-    /// ocean too little.
+    /// connecting, with TLS, another. Below about 5 seconds, a TLS handshake across an ocean may not
+    /// fit.
     ///
-    /// One thing can exceed the timeout: a proxy that sends its answer to CONNECT byte by byte.
+    /// Only a proxy that answers CONNECT byte by byte can make a call exceed the timeout.
     ///
     /// # Panics
     ///
-    /// ureq resolves a host in a thread of its own, and panics if the system gives it none.
+    /// ureq resolves the host in a new thread, and panics while sending if that cannot be started.
     pub fn timeout(mut self, timeout: Duration) -> ClientBuilder {
         self.0.timeout = timeout;
         self
@@ -391,14 +396,14 @@ impl ClientBuilder {
 
     /// How many requests a call may send. Default: 3.
     ///
-    /// The wait before the first retry is between half a second and a second; it doubles with each
-    /// further retry, up to 8 seconds, and is longer if the service asks for it. So 3 attempts at a
-    /// service that fails at once span 1.5 to 3 seconds, 5 span 7.5 to 15 seconds, and 7 span 15.5
-    /// to 31 seconds. No attempt begins with less than an eighth of the
-    /// [timeout](ClientBuilder::timeout) left.
+    /// The wait before the first retry is between half a second and a second. It doubles with each
+    /// further retry, up to 8 seconds, is at most half of the remaining time, and is longer if the
+    /// service asks for it. Against a service that fails at once, 3 attempts span 1.5 to 3 seconds, 5
+    /// span 7.5 to 15 seconds, and 7 span 15.5 to 31 seconds. No retry begins with less than an
+    /// eighth of the [timeout](ClientBuilder::timeout) left.
     ///
-    /// With 1, nothing is sent twice: an image that somebody pushes again during the call is safe
-    /// from a second attempt.
+    /// With 1, nothing is sent twice, so no retry can delete an image that somebody pushes again
+    /// during the call.
     pub fn max_attempts(mut self, max_attempts: u32) -> ClientBuilder {
         self.0.max_attempts = max_attempts;
         self
@@ -444,7 +449,7 @@ pub enum Region {
     Japan,
     /// Korea, for government: site `gov`, code `KR`.
     GovKorea,
-    /// Korea south, for government: site `gov`, code `KRS`.
+    /// Korea South, for government: site `gov`, code `KRS`.
     GovKoreaSouth,
     /// Korea, for finance: site `fin`, code `FKR`.
     FinKorea,
@@ -463,8 +468,7 @@ impl Region {
         }
     }
 
-    /// The region of a code (`KR`, `SGN`, ...) on a site (`public`, `gov` or `fin`), both in either
-    /// case.
+    /// The region with a code (`KR`, `SGN`, ...) on a site (`public`, `gov` or `fin`), ignoring case.
     ///
     /// # Errors
     ///
@@ -530,6 +534,8 @@ pub struct Credentials {
 /// The names of each key, in the order in which the vendor's SDK for Go looks for them.
 const ACCESS_KEY_VARIABLES: [&str; 2] = ["NCLOUD_ACCESS_KEY_ID", "NCLOUD_ACCESS_KEY"];
 const SECRET_KEY_VARIABLES: [&str; 2] = ["NCLOUD_SECRET_ACCESS_KEY", "NCLOUD_SECRET_KEY"];
+/// The section of a key file whose keys may also stand above the first header.
+const DEFAULT_PROFILE: &str = "DEFAULT";
 const SET_BOTH_KEYS: &str = "set NCLOUD_ACCESS_KEY_ID and NCLOUD_SECRET_ACCESS_KEY";
 
 impl Credentials {
@@ -575,26 +581,27 @@ impl Credentials {
     /// ncloud_secret_access_key = ...
     /// ```
     ///
-    /// The default section is what is above the first section header or under `[DEFAULT]`. Names
-    /// of sections compare without case. Keys of another section are never used.
+    /// The default section is what is above the first section header or under `[DEFAULT]`. Section
+    /// names are case-insensitive. Keys of other sections are never used.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Credentials`] if the file cannot be read or is longer than 64 KiB, if the
-    /// section lacks a key or has one twice, or if [`new`](Credentials::new) refuses one.
+    /// section lacks or repeats a key, or if [`new`](Credentials::new) refuses one.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Credentials, Error> {
         Credentials::from_profile(path, DEFAULT_PROFILE)
     }
 
-    /// Credentials from the section `profile` of such a file as
-    /// [`from_file`](Credentials::from_file) reads. `DEFAULT` means the default section.
+    /// Credentials from the section `profile` of a file as for
+    /// [`from_file`](Credentials::from_file). `DEFAULT` means the default section.
     ///
     /// # Errors
     ///
-    /// As for [`from_file`](Credentials::from_file), and if `profile` is empty.
+    /// As for [`from_file`](Credentials::from_file), and if `profile` is empty or not Unicode.
     pub fn from_profile(path: impl AsRef<Path>, profile: &str) -> Result<Credentials, Error> {
-        if profile.is_empty() {
-            let text = "no keys: NCLOUD_PROFILE is empty; set it to a section's name, or unset it";
+        if profile.is_empty() || profile.contains(char::REPLACEMENT_CHARACTER) {
+            let text = "no keys: the profile is empty or not Unicode; set NCLOUD_PROFILE to the name \
+                        of a section, or unset it";
             return Err(Error::credentials(text));
         }
         let path = path.as_ref();
@@ -609,16 +616,16 @@ impl Credentials {
             .map_err(|error| error.found_in(&shown))
     }
 
-    /// Credentials from where users of this platform keep them: the environment, as
+    /// Credentials from the platform's usual places: the environment, as
     /// [`from_env`](Credentials::from_env) reads it, if any of its four variables is set, even if
     /// empty; otherwise the file `.ncloud/configure` in the home directory (`HOME`, on Windows
-    /// `USERPROFILE`), as [`from_profile`](Credentials::from_profile) reads it, with the section
-    /// that `NCLOUD_PROFILE` names, or without that variable the default section.
+    /// `USERPROFILE`), as [`from_profile`](Credentials::from_profile) reads it, with the section named
+    /// by `NCLOUD_PROFILE`, or the default section if that is unset.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Credentials`] as for these two, and if there are both a profile and a key in
-    /// the environment, which may be of two accounts.
+    /// [`ErrorKind::Credentials`] as for the method used, and if both `NCLOUD_PROFILE` and a key
+    /// variable are set.
     pub fn load() -> Result<Credentials, Error> {
         let profile = variable("NCLOUD_PROFILE");
         let mut names = ACCESS_KEY_VARIABLES.iter().chain(&SECRET_KEY_VARIABLES);
@@ -636,7 +643,7 @@ impl Credentials {
             return Err(Error::credentials(format!("no keys: {SET_BOTH_KEYS}")));
         };
         let path = PathBuf::from(home).join(".ncloud").join("configure");
-        if !path.exists() {
+        if let Ok(false) = path.try_exists() {
             let path = printable(&path.to_string_lossy());
             let text = format!("no keys: {SET_BOTH_KEYS}, or create {path}");
             return Err(Error::credentials(text));
@@ -649,8 +656,8 @@ impl Credentials {
         &self.access_key
     }
 
-    /// The access key as it is shown: people mix it up with the secret key.
-    fn shown_access_key(&self) -> String {
+    /// Only the end is shown, since people put the secret key here by mistake.
+    fn masked_access_key(&self) -> String {
         let start = self.access_key.len().saturating_sub(4);
         format!("...{}", self.access_key.get(start..).unwrap_or_default())
     }
@@ -658,7 +665,7 @@ impl Credentials {
     /// Signature v2 of a request to any NAVER Cloud Platform API: HMAC-SHA256 over method, request
     /// target, timestamp and access key, in Base64.
     ///
-    /// `request_target` is the path with its query, percent-encoded, exactly as it will stand on
+    /// `method` is upper-case. `request_target` is the percent-encoded path and query, exactly as on
     /// the request line. `timestamp_ms` is the value of the header `x-ncp-apigw-timestamp`:
     /// milliseconds since 1970-01-01T00:00:00Z.
     ///
@@ -693,13 +700,13 @@ impl Credentials {
 impl Debug for Credentials {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials")
-            .field("access_key", &self.shown_access_key())
+            .field("access_key", &self.masked_access_key())
             .finish_non_exhaustive()
     }
 }
 
-/// Allows what a header can carry (RFC 9110, section 5.5) and no quotes or comments, which would be
-/// signed with. What else a valid key looks like is for the service to say.
+/// Allows what a header can carry (RFC 9110, section 5.5), but no quotes or comments, which would
+/// become part of the key. What else a valid key looks like is for the service to say.
 fn check_key(what: &str, key: &str) -> Result<(), Error> {
     let why = if key.is_empty() {
         "it is empty"
@@ -739,9 +746,6 @@ fn key_from_env(what: &str, names: [&str; 2], others: [&str; 2]) -> Result<Strin
     Err(Error::credentials(format!("no {what}: {why}")))
 }
 
-/// The section whose keys may also stand above the first header of a file.
-const DEFAULT_PROFILE: &str = "DEFAULT";
-
 fn read_key_file(path: &Path) -> io::Result<String> {
     let mut content = Vec::new();
     let limit = MAX_READ as u64 + 1;
@@ -770,13 +774,13 @@ fn key_in_file<'a>(text: &'a str, profile: &str, what: &str, name: &str) -> Resu
     let why = match (&*values, &*elsewhere) {
         ([(_, value)], _) if !value.is_empty() => return Ok(value),
         ([_, _, ..], _) => {
-            format!("unusable {what}: it is given twice under [{profile}]; keep one")
+            format!("unusable {what}: it is given more than once under [{profile}]; keep one")
         }
-        (_, []) => format!("no {what} under [{profile}]: add the line {name} = ..."),
+        (_, []) => format!("no {what} under [{profile}]: set {name} there"),
         (_, [(other, _), ..]) => {
             let other = printable(other);
             format!(
-                "no {what} under [{profile}], but under [{other}]: to use the keys there, set \
+                "no {what} under [{profile}], but under [{other}]: to use that section, set \
                  NCLOUD_PROFILE={other}"
             )
         }
@@ -784,8 +788,8 @@ fn key_in_file<'a>(text: &'a str, profile: &str, what: &str, name: &str) -> Resu
     Err(Error::credentials(why))
 }
 
-/// The section that a line opens. What an editor may show as the end of a line, or not show at all,
-/// must not hide a header; one that is not closed opens a section of that odd name.
+/// The section that a line opens. Characters that editors show as the end of a line, or not at all,
+/// must not hide a header. One that is not closed opens a section named by its whole text.
 fn section_opened_by(line: &str) -> Option<&str> {
     let pieces = line.split(['\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}']);
     let mut headers = pieces.filter_map(|piece| {
@@ -797,7 +801,7 @@ fn section_opened_by(line: &str) -> Option<&str> {
     headers.next_back()
 }
 
-/// One path segment, percent-encoded: the unreserved characters `A-Z a-z 0-9 - . _ ~` are kept,
+/// One path segment, percent-encoded: the unreserved characters `A-Z a-z 0-9 - . _ ~` are kept;
 /// every other byte of the UTF-8 text becomes `%XX` with upper-case digits.
 ///
 /// Source: [RFC 3986](https://www.rfc-editor.org/rfc/rfc3986), sections 2.1 and 2.3.
@@ -830,15 +834,14 @@ fn is_unreserved(character: char) -> bool {
 /// Why a call failed, in one line: what became of the image, what happened, what the service said,
 /// and what to do.
 ///
-/// The line holds the cause, so there is no [`source`](std::error::Error::source). It holds no
-/// secret key, and of the access key only the end. What a server said is cut and escaped, so that
-/// it is safe to show on a terminal.
+/// The line includes the cause, so there is no [`source`](std::error::Error::source). It has no
+/// secret key, and of the access key only the end. Server text is cut and escaped, so that it is safe
+/// to show on a terminal.
 pub struct Error {
     kind: ErrorKind,
     /// The registry and the image, if the error is about one.
     image: Option<Box<str>>,
     what_happened: Box<str>,
-    advice: &'static str,
     status: Option<StatusCode>,
     body: Option<Box<str>>,
     trace_id: Option<Box<str>>,
@@ -848,7 +851,7 @@ pub struct Error {
     is_transient: bool,
 }
 
-/// What went wrong, as far as a program needs to tell, and what to do about it.
+/// What went wrong, for a program to match on, and what to do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -858,29 +861,28 @@ pub enum ErrorKind {
     /// Keys are missing, unreadable or unusable; nothing was sent. The text says which, and where
     /// they belong.
     Credentials,
-    /// 400, or a 4xx status without a kind of its own: the service did not understand the request.
-    /// Check the registry, the image name and the API URL.
+    /// 400, or another 4xx status without a kind of its own: the service rejected the request. Check the registry, the image name and the API URL.
     BadRequest,
     /// 401: the service did not accept the keys, the signature or its timestamp. Check the keys,
     /// their permissions and subscription, the site, and this machine's clock: the service refuses
     /// a timestamp that is more than 5 minutes from its own.
     Unauthorized,
-    /// 403: the account may not delete this image. Give it permission to.
+    /// 403: the account lacks permission to delete this image. Grant it.
     Forbidden,
-    /// 404 from the service, or from a gateway that may stand for it: there is no such registry or
-    /// image. Check the registry, the image and the region.
+    /// 404, complete, and with a JSON object or empty: there is no such registry or image. Check the
+    /// registry, the image and the region.
     NotFound,
     /// 409: something else was changing the image. Try again later.
     Conflict,
     /// 429: too many requests, or a quota is used up. Wait for [`Error::retry_after`], send fewer
     /// requests, or ask for a larger quota.
     RateLimited,
-    /// 5xx: the service or its gateway failed. Some clients report a 500 for an image that does not
-    /// exist. Run the call again, or list the registry.
+    /// 5xx: the service or its gateway failed. The service may send a 500 for a missing image. Run
+    /// the call again, or list the registry (see [`Client::sign_request`]).
     Server,
-    /// An answer that the service does not give: a redirect, a success status that confirms no
-    /// deletion, a 404 of a proxy or load balancer or for an unknown URL, something that is not
-    /// HTTP. Check the API URL, and for a proxy or a login page on the way.
+    /// An answer unlike the service's: a redirect, a success status that confirms no deletion, a 404
+    /// that is cut, of HTML or for an unknown URL, something that is not HTTP. Check the API URL, and
+    /// look for a proxy or a login page in between.
     UnexpectedResponse,
     /// No answer in time, or 408. Run the call again, or allow more time.
     Timeout,
@@ -889,36 +891,57 @@ pub enum ErrorKind {
     Transport,
 }
 
+impl ErrorKind {
+    /// What to do besides running the call again, for the end of a line.
+    fn advice(self) -> &'static str {
+        match self {
+            Self::BadRequest => "; check the registry, the image and the API URL",
+            Self::Unauthorized => {
+                "; check the keys, their permissions and subscription, the site, and this machine's \
+                 clock"
+            }
+            Self::Forbidden => "; give the account permission to delete images in this registry",
+            Self::NotFound => "; check the registry, the image and the region",
+            Self::Conflict => "; try again when nothing else is changing the image",
+            Self::RateLimited => "; send fewer requests, or ask for a larger quota",
+            Self::UnexpectedResponse => {
+                "; check the API URL with its path, and look for a proxy or a login page in between"
+            }
+            _ => "",
+        }
+    }
+}
+
 impl Error {
-    /// What went wrong, as far as a program needs to tell.
+    /// What went wrong, for a program to match on.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// The HTTP status of the last answer, if there was one.
+    /// The HTTP status of the last attempt, if it was answered.
     pub fn status(&self) -> Option<u16> {
         self.status.map(|status| status.as_u16())
     }
 
-    /// The body of the last answer as it came, cut after 512 characters, with those escaped that
-    /// could steer a terminal. The service's is JSON, and its `details` are often the diagnosis.
+    /// The body of that answer, for people to read: at most 512 characters, escaped for a terminal,
+    /// the access key masked. The service's is JSON, and its `details` are often the diagnosis.
     pub fn body(&self) -> Option<&str> {
         self.body.as_deref()
     }
 
-    /// The gateway's name for the request, from the header `x-ncp-trace-id`: what the vendor's
-    /// support will ask for.
+    /// The gateway's ID for the request, from the header `x-ncp-trace-id`: quote it to the vendor's
+    /// support.
     pub fn trace_id(&self) -> Option<&str> {
         self.trace_id.as_deref()
     }
 
     /// How long the service asked to wait before the next request: `Retry-After` in seconds (RFC
-    /// 9110, section 10.2.3), at most `u32::MAX` of them. Its other form, a date, counts as none.
+    /// 9110, section 10.2.3), at most `u32::MAX` of them. Its other form, a date, is ignored.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
 
-    /// How many requests were sent, or attempted.
+    /// How many requests were sent, or attempted; 0 if none.
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
@@ -929,7 +952,7 @@ impl Error {
         self.may_have_been_deleted
     }
 
-    /// Whether the same call may fare better later: after a failure that the client itself retries
+    /// Whether the same call may succeed later: after a failure that the client itself retries
     /// (see [`ClientBuilder::max_attempts`]), or a 409.
     pub fn is_transient(&self) -> bool {
         self.is_transient
@@ -940,7 +963,6 @@ impl Error {
             kind,
             image: None,
             what_happened: what_happened.into(),
-            advice: "",
             status: None,
             body: None,
             trace_id: None,
@@ -999,13 +1021,15 @@ impl Display for Error {
             Some(wait) if self.is_transient && !wait.is_zero() => {
                 write!(f, "; the service asks to wait {} s", wait.as_secs())?;
             }
-            _ if !self.advice.is_empty() => write!(f, "; {}", self.advice)?,
-            _ => {}
+            _ => f.write_str(self.kind.advice())?,
         }
-        if in_doubt {
-            f.write_str("; run it again or list the registry")?;
-        }
-        Ok(())
+        f.write_str(match self.kind {
+            _ if in_doubt => "; run it again or list the registry",
+            ErrorKind::Timeout | ErrorKind::Transport => {
+                "; check the network, the proxy and the API URL"
+            }
+            _ => "",
+        })
     }
 }
 
@@ -1020,8 +1044,8 @@ impl std::error::Error for Error {}
 
 // What is refused, before anything is sent.
 
-/// Allows one label of a host name (RFC 1035, section 2.3.4). Any other registry cannot exist, and
-/// could be read as another resource on the way.
+/// Allows one label of a host name (RFC 1035, section 2.3.4). No other registry can exist, and a
+/// server might read it as another resource.
 fn check_registry(registry: &str) -> Result<(), Error> {
     if registry.len() <= 63 && is_name(registry, "-") {
         return Ok(());
@@ -1031,7 +1055,7 @@ fn check_registry(registry: &str) -> Result<(), Error> {
     } else if registry.contains('%') {
         "is percent-encoded; pass it unencoded"
     } else if registry.contains(['.', '/', ':', '@']) {
-        "has a host or an image; pass its name alone, such as \"my-registry\""
+        "has a host or an image; pass only the registry, such as \"my-registry\""
     } else if registry.contains(char::is_uppercase) {
         "has an upper-case letter; registries are lower-case"
     } else {
@@ -1040,8 +1064,7 @@ fn check_registry(registry: &str) -> Result<(), Error> {
     Err(Error::invalid(format!("the registry {why}")))
 }
 
-/// Allows image names, but none that begins with a host of this service: `docker images` shows them
-/// like that.
+/// Allows image names, except with a host of this service in front, as `docker images` shows them.
 fn check_image_name(image_name: &str) -> Result<(), Error> {
     let (first, rest) = image_name.split_once('/').unwrap_or((image_name, ""));
     let (host, _port) = first.split_once(':').unwrap_or((first, ""));
@@ -1063,7 +1086,7 @@ fn check_image_name(image_name: &str) -> Result<(), Error> {
     } else if name.contains(char::is_uppercase) {
         "has an upper-case letter"
     } else {
-        "must be components of a-z, 0-9, ., _ and -, each beginning and ending with a letter or \
+        "must consist of components of a-z, 0-9, ., _ and -, each beginning and ending with a letter or \
          digit, joined by single slashes, at most 255 characters"
     };
     let hint = match (is_image_name(untagged), tag) {
@@ -1074,8 +1097,8 @@ fn check_image_name(image_name: &str) -> Result<(), Error> {
     Err(Error::invalid(format!("the image name {why}{hint}")))
 }
 
-/// Whether the text is little more than what the Docker Registry v2 specification allows for an
-/// image, whose clients limit it to 255 bytes.
+/// Slightly looser than the image names of the Docker Registry v2 specification, whose clients allow
+/// 255 bytes.
 fn is_image_name(text: &str) -> bool {
     text.len() <= 255 && text.split('/').all(|component| is_name(component, "._-"))
 }
@@ -1087,32 +1110,37 @@ fn is_name(text: &str, separators: &str) -> bool {
         && !text.contains(|c| !is_alphanumeric(c) && !separators.contains(c))
 }
 
-/// Refuses what a server could read as another resource (RFC 3986, section 5.2.4), and a `DELETE`
-/// of what one missing segment would make of a tag: the image, or the registry.
+/// Refuses a path that a server could read as another resource (RFC 3986, section 5.2.4), and any
+/// `DELETE` but of tags: with a segment missing, or an image name split at its slash, it would
+/// delete the image or the registry.
 fn check_path(method: &Method, path: &[&str], query: &[(&str, &str)]) -> Result<(), Error> {
-    let is_plain = |segment: &&&str| segment.split('/').all(|part| is_plain_part(part, ":"));
-    if let Some(segment) = path.iter().find(|segment| !is_plain(segment)) {
-        let segment = printable(segment);
-        return Err(Error::invalid(format!(
-            "unusable path segment \"{segment}\": pass it unencoded; it may have letters, digits, \
-             - . _ ~ and :, with single slashes between, and no dot segments"
-        )));
+    for segment in path {
+        if !segment
+            .split('/')
+            .all(|component| is_plain_component(component, ":"))
+        {
+            let segment = printable(segment);
+            return Err(Error::invalid(format!(
+                "unusable path segment \"{segment}\": pass it unencoded; it may have letters, \
+                 digits, - . _ ~ and :, with single slashes between, and no dot segments"
+            )));
+        }
     }
     let is_delete = method.as_str().eq_ignore_ascii_case("DELETE");
-    let is_below_image = matches!(path, ["repositories", _, _, _, ..]) && query.is_empty();
+    let is_tag = matches!(path, ["repositories", _, _, "tags", ..]) && query.is_empty();
     let why = if path.is_empty() {
         "it has no segments"
-    } else if is_delete && !is_below_image {
-        "DELETE is for what is below an image, such as repositories, my-registry, hello/world, \
-         tags, 1.0, without a query; for an image, use delete_image"
+    } else if is_delete && !is_tag {
+        "DELETE is for tags: repositories, my-registry, hello/world, tags, 1.0, without a query; for \
+         an image, use delete_image"
     } else {
         return Ok(());
     };
     Err(Error::invalid(format!("unusable path: {why}")))
 }
 
-/// Whether the text stands for itself between two slashes: of unreserved characters and `others`.
-fn is_plain_part(text: &str, others: &str) -> bool {
+/// Whether a path component is safe unencoded: unreserved characters and `others`, no dot segment.
+fn is_plain_component(text: &str, others: &str) -> bool {
     let is_plain = |c| is_unreserved(c) || others.contains(c);
     !matches!(text, "" | "." | "..") && text.chars().all(is_plain)
 }
@@ -1146,16 +1174,14 @@ fn safe_api_url(api_url: &str) -> Option<String> {
         || format!("{host}:0").parse().is_ok_and(|address: SocketAddr| address.ip().is_loopback());
     let is_confidential = scheme == "https" || (scheme == "http" && is_loopback);
     let mut segments = path.split('/').skip(1);
-    let is_plain_path = segments.all(|segment| is_plain_part(segment, ""));
+    let is_plain_path = segments.all(|segment| is_plain_component(segment, ""));
     (is_same && !host.is_empty() && is_confidential && is_plain_path).then_some(rebuilt)
 }
 
 // How a request is built and sent.
 
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
-/// More than a call needs, and less than the centuries on which ureq panics.
-const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
-/// With less time for an attempt, ureq cannot tell whether it ended before the request was sent.
+/// With less, a timeout of ureq does not tell whether the request had been sent.
 const SHORTEST_ATTEMPT: Duration = Duration::from_millis(10);
 
 /// How an attempt ended, if not in a confirmed deletion.
@@ -1185,12 +1211,12 @@ enum Next {
 }
 
 impl Client {
-    /// Sends requests until one is answered for good, or no attempt or too little time is left.
-    /// Deleting is idempotent, so that an attempt whose outcome is unknown can be repeated.
+    /// Sends requests until one gets a final answer, or the attempts or the time run out.
+    /// Deleting is idempotent, so an attempt whose outcome is unknown can be repeated.
     fn send(&self, registry: &str, image_name: &str) -> Result<(), Error> {
         if self.lacks_tls && self.api_url.starts_with("https:") {
             let text = "built without TLS; enable the feature rustls or native-tls";
-            return Err(Error::invalid(text));
+            return Err(Error::invalid(text).about(registry, image_name));
         }
         let started = Instant::now();
         let mut in_doubt = false;
@@ -1211,31 +1237,24 @@ impl Client {
             // A request without time for its answer would turn a certain "no" into a "maybe".
             let is_too_late = time_left.saturating_sub(wait) <= self.timeout / 8;
             if failure.next == Next::GiveUp || attempts >= self.max_attempts || is_too_late {
-                return Err(Error {
-                    attempts,
-                    may_have_been_deleted: in_doubt,
-                    ..failure.error
-                });
+                let mut error = failure.error.about(registry, image_name);
+                (error.attempts, error.may_have_been_deleted) = (attempts, in_doubt);
+                return Err(error);
             }
             thread::sleep(wait);
         }
     }
 
-    /// Sends one request, and sorts what comes of it.
-    fn attempt(
-        &self,
-        request: Request<()>,
-        number: u32,
-        call_started: Instant,
-    ) -> Result<(), Failure> {
-        let time_left = self.timeout.saturating_sub(call_started.elapsed());
-        // Half of less than a quarter would leave too little for another attempt.
+    /// Sends one request of the call that began at `started`, and classifies what comes of it.
+    fn attempt(&self, request: Request<()>, number: u32, started: Instant) -> Result<(), Failure> {
+        let time_left = self.timeout.saturating_sub(started.elapsed());
+        // Half of less than a quarter would leave too little for another attempt: use all of it.
         let is_last = number >= self.max_attempts || time_left < self.timeout / 4;
         let share = if is_last { time_left } else { time_left / 2 };
         let own = self.agent.config().timeouts();
         let timeout = shorter(own.global, share.max(SHORTEST_ATTEMPT));
-        // Even behind a proxy, which is looked up, connected to and waited for, these end before
-        // the attempt does: so a timeout there tells that nothing was sent.
+        // Even through a proxy (lookup, connect, CONNECT), these expire before the attempt does, so a
+        // timeout there proves that nothing was sent.
         let mut config = self
             .agent
             .configure_request(request)
@@ -1244,13 +1263,16 @@ impl Client {
             .timeout_resolve(Some(shorter(own.resolve, timeout / 4)))
             .timeout_connect(Some(shorter(own.connect, timeout / 4)));
         if number > 1 {
-            // Kept connections may all have died together, while a laptop slept.
+            // Kept connections may all be dead, for example after a suspend.
             config = config.max_idle_age(Duration::ZERO);
         }
-        let started = Instant::now();
+        let attempt_started = Instant::now();
         match self.agent.run(config.build()) {
-            Ok(response) => self.sort_answer(&Answer::read(response)),
-            Err(error) => Err(self.no_answer(&error, started.elapsed(), call_started.elapsed())),
+            Ok(response) => self.answered(&Answer::read(response)),
+            Err(error) => {
+                let failure = self.unanswered(&error, attempt_started.elapsed(), started.elapsed());
+                Err(failure)
+            }
         }
     }
 
@@ -1295,7 +1317,7 @@ impl Client {
             .header("User-Agent", USER_AGENT)
             // A compressed answer would lose its length, which tells whether it is complete.
             .header("Accept-Encoding", "identity")
-            .header("Content-Type", "application/json")
+            .header("Content-Type", "application/json") // which every operation requires
             .header("x-ncp-apigw-timestamp", timestamp_ms)
             .header("x-ncp-iam-access-key", hidden(keys.access_key())?)
             .header("x-ncp-apigw-signature-v2", hidden(&signature)?)
@@ -1324,20 +1346,18 @@ fn backoff(retry: u32) -> Duration {
     Duration::from_millis(half_ms + random % (half_ms + 1))
 }
 
-// How an answer is sorted, or what there is instead of one.
+// How an answer is classified, or what there is instead of one.
 
-/// Bytes of an answer's body, or of a key file, that are read: more than either ever needs.
-const MAX_READ: usize = 64 * 1024;
-/// Linux reports some errors of connecting from an established connection too, but not before its
-/// retransmissions have run out (tcp(7), `tcp_retries2`), which takes seconds. Connecting takes less
-/// than this across an ocean, with a lookup.
+/// Linux reports some errors of connecting on established connections too, but only once their
+/// retransmissions have run out (tcp(7), `tcp_retries2`), which takes seconds. A lookup and connecting
+/// across an ocean take less than this.
 const LONGEST_CONNECT: Duration = Duration::from_secs(1);
 
 /// An answer, as far as it was read.
 struct Answer {
     head: http::response::Parts,
     body: String,
-    /// How many bytes the body had, or what broke it off.
+    /// The length of the body in bytes, or the error that cut it.
     length: io::Result<usize>,
 }
 
@@ -1384,8 +1404,7 @@ impl Answer {
         let body = self.body.trim_ascii();
         let is_object = body.starts_with('{') && body.ends_with('}');
         let unquoted = body.replace(|c: char| c == '"' || c.is_whitespace(), "");
-        let mut after_300 = unquoted.split("Code:300").skip(1);
-        let is_url_unknown = after_300.any(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()));
+        let is_url_unknown = unquoted.contains("Code:300,") || unquoted.contains("Code:300}");
         self.is_complete() && (is_object || self.body.is_empty()) && !is_url_unknown
     }
 
@@ -1395,11 +1414,12 @@ impl Answer {
         body.contains("\"errorCode\":") || body.contains("\"returnCode\":")
     }
 
-    /// What an answer means that does not confirm the deletion. A status without a meaning of its
-    /// own counts as the first of its class (RFC 9110, section 15).
-    fn sort(&self) -> (ErrorKind, Effect, Next) {
+    /// What an answer means that confirms no deletion. A 4xx or 5xx status without a row of its own
+    /// has the kind of its class (RFC 9110, section 15).
+    fn classify(&self) -> (ErrorKind, Effect, Next) {
         use {ErrorKind as K, Next::Again, Next::GiveUp};
         match self.head.status.as_u16() {
+            // A success whose body broke off proves nothing; another attempt may.
             200..=299 if self.length.is_err() => (K::UnexpectedResponse, Effect::Possible, Again),
             401 => (K::Unauthorized, Effect::None, GiveUp),
             403 => (K::Forbidden, Effect::None, GiveUp),
@@ -1418,8 +1438,8 @@ impl Answer {
     }
 }
 
-/// What ureq reports instead of an answer means, the given time after the attempt's start.
-fn sort_error(error: &ureq::Error, elapsed: Duration) -> (ErrorKind, Effect, Next) {
+/// What an error of ureq means, `elapsed` after the start of the attempt.
+fn classify_error(error: &ureq::Error, elapsed: Duration) -> (ErrorKind, Effect, Next) {
     use {ErrorKind as K, Next::Again, Next::GiveUp, ureq::Error as E, ureq::Timeout as T};
     match error {
         E::Timeout(T::Resolve | T::Connect) => (K::Timeout, Effect::None, Again),
@@ -1440,10 +1460,10 @@ fn sort_error(error: &ureq::Error, elapsed: Duration) -> (ErrorKind, Effect, Nex
     }
 }
 
-/// Whether TLS could not be set up since the certificate of the host is not trusted.
+/// Whether TLS failed because the certificate of the host is not trusted.
 fn is_untrusted_certificate(error: &ureq::Error) -> bool {
     match error {
-        // From rustls, which reports other things like this, too.
+        // From rustls, which reports other failures as I/O errors, too.
         ureq::Error::Io(error) => error.to_string().starts_with("invalid peer certificate"),
         #[cfg(feature = "native-tls")]
         ureq::Error::NativeTls(error) => error.to_string().contains("certificate"),
@@ -1453,14 +1473,13 @@ fn is_untrusted_certificate(error: &ureq::Error) -> bool {
 
 /// Whether an I/O error comes from looking up the host or connecting, so that nothing was sent.
 fn is_from_connecting(error: &io::Error, elapsed: Duration) -> bool {
-    use io::ErrorKind as K;
+    use io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
+    use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
     match error.kind() {
         // On Windows, refusing takes two seconds, and only connecting reports it.
-        K::ConnectionRefused if cfg!(windows) => true,
-        K::ConnectionRefused | K::HostUnreachable | K::NetworkUnreachable => {
-            elapsed < LONGEST_CONNECT
-        }
-        K::PermissionDenied | K::AddrNotAvailable | K::AddrInUse => elapsed < LONGEST_CONNECT,
+        ConnectionRefused if cfg!(windows) => true,
+        ConnectionRefused | HostUnreachable | NetworkUnreachable | PermissionDenied
+        | AddrNotAvailable | AddrInUse => elapsed < LONGEST_CONNECT,
         // The standard library gives a failed lookup a kind that cannot be named. The codes are those
         // of too many open files, on Unix and on Windows, and of a failed lookup on Windows.
         _ => {
@@ -1472,11 +1491,8 @@ fn is_from_connecting(error: &io::Error, elapsed: Duration) -> bool {
 
 impl Failure {
     fn new((kind, effect, next): (ErrorKind, Effect, Next), what_happened: String) -> Failure {
-        let error = Error {
-            advice: advice(kind, effect),
-            is_transient: next == Next::Again || kind == ErrorKind::Conflict,
-            ..Error::new(kind, what_happened)
-        };
+        let mut error = Error::new(kind, what_happened);
+        error.is_transient = next == Next::Again || kind == ErrorKind::Conflict;
         Failure {
             error,
             effect,
@@ -1485,35 +1501,13 @@ impl Failure {
     }
 }
 
-/// What to do, beside running the call again.
-fn advice(kind: ErrorKind, effect: Effect) -> &'static str {
-    use ErrorKind as K;
-    match kind {
-        K::BadRequest => "check the registry, the image and the API URL",
-        K::Unauthorized => {
-            "check the keys, their permissions and subscription, the site, and this machine's clock"
-        }
-        K::Forbidden => "give the account permission to delete images in this registry",
-        K::NotFound => "check the registry, the image and the region",
-        K::Conflict => "try again when nothing else is changing the image",
-        K::RateLimited => "send fewer requests, or ask for a larger quota",
-        K::UnexpectedResponse => {
-            "check the API URL with its path, and for a proxy or a login page on the way"
-        }
-        K::Timeout | K::Transport if effect == Effect::None => {
-            "check the network, the proxy and the API URL"
-        }
-        _ => "",
-    }
-}
-
 impl Client {
-    fn sort_answer(&self, answer: &Answer) -> Result<(), Failure> {
+    fn answered(&self, answer: &Answer) -> Result<(), Failure> {
         if answer.confirms_deletion() {
             return Ok(());
         }
         let said = |text: &String| self.said(text).into();
-        let mut failure = Failure::new(answer.sort(), self.describe(answer));
+        let mut failure = Failure::new(answer.classify(), self.describe(answer));
         failure.error.status = Some(answer.head.status);
         failure.error.body = Some(&answer.body).filter(|body| !body.is_empty()).map(said);
         failure.error.trace_id = answer.header("x-ncp-trace-id").as_ref().map(said);
@@ -1528,7 +1522,7 @@ impl Client {
         match (status.as_u16(), header("Location")) {
             (300..=399, Some(location)) => format!("{status} to {location}"),
             (401, _) => {
-                let access_key = self.credentials.shown_access_key();
+                let access_key = self.credentials.masked_access_key();
                 let date = header("Date").unwrap_or("unknown".to_owned());
                 format!("{status} (access key {access_key}, the service's clock: {date})")
             }
@@ -1537,20 +1531,19 @@ impl Client {
         }
     }
 
-    /// What a server says, fit to be shown.
+    /// Server text for display: the access key masked, the rest cut and escaped.
     fn said(&self, text: &str) -> String {
         let access_key = self.credentials.access_key();
-        printable(&text.replace(access_key, &self.credentials.shown_access_key()))
+        printable(&text.replace(access_key, &self.credentials.masked_access_key()))
     }
 
-    /// Sorts what ureq reports instead of an answer, after the time that the attempt and the call
-    /// have taken.
-    fn no_answer(&self, error: &ureq::Error, attempt: Duration, call: Duration) -> Failure {
-        let sorted = sort_error(error, attempt);
+    /// What ureq reports instead of an answer, after the time that the attempt and the call took.
+    fn unanswered(&self, error: &ureq::Error, attempt: Duration, call: Duration) -> Failure {
+        let classified = classify_error(error, attempt);
         let cause = printable(error.to_string().trim_start_matches("io: "));
         let host = self.api_url.split('/').nth(2).unwrap_or_default();
         let seconds = (call.as_secs_f32() * 10.0).round() / 10.0;
-        let what_happened = match sorted {
+        let what_happened = match classified {
             (ErrorKind::InvalidInput, ..) => format!("the agent cannot send to {host}: {cause}"),
             (ErrorKind::Timeout, Effect::None, _) => {
                 format!("no connection to {host} within {seconds} s")
@@ -1558,17 +1551,19 @@ impl Client {
             (ErrorKind::Timeout, ..) => format!("no answer from {host} within {seconds} s"),
             _ if is_untrusted_certificate(error) => {
                 let reason = cause.trim_start_matches("invalid peer certificate: ");
-                format!("the certificate of {host} is not trusted ({reason})")
+                let hint = match reason {
+                    "UnknownIssuer" => {
+                        "; to trust a company's own authority, use the feature native-tls"
+                    }
+                    _ => "",
+                };
+                format!("the certificate of {host} is not trusted ({reason}){hint}")
             }
             (_, Effect::None, _) => format!("no connection to {host}: {cause}"),
             (ErrorKind::UnexpectedResponse, ..) => format!("no HTTP answer from {host}: {cause}"),
             _ => format!("no answer from {host}: {cause}"),
         };
-        let mut failure = Failure::new(sorted, what_happened);
-        if cause.ends_with("UnknownIssuer") {
-            failure.error.advice = "for a company's own authority use the feature native-tls";
-        }
-        failure
+        Failure::new(classified, what_happened)
     }
 }
 

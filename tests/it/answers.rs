@@ -32,7 +32,7 @@ fn outcome(bytes: impl Into<Vec<u8>>) -> Result<(), Error> {
 
 const NAMES: &str = "; check the registry, the image and the API URL";
 const UNEXPECTED: &str =
-    "; check the API URL with its path, and for a proxy or a login page on the way";
+    "; check the API URL with its path, and look for a proxy or a login page in between";
 const FIND_OUT: &str = "; run it again or list the registry";
 
 #[test]
@@ -393,7 +393,7 @@ fn a_404_that_may_be_a_gateways_is_no_image_but_ends_no_doubt() {
 fn a_404_that_is_not_the_services_proves_nothing() {
     let others = OF_OTHERS.map(|body| answer("404 Not Found", "", body));
     // What is read of it would be an object, but it has another end.
-    let too_long = format!("{{\"errorCode\":1{}}}<html>", " ".repeat(64 * 1024 - 15));
+    let too_long = format!("{{\"errorCode\":1{}}} <html>", " ".repeat(64 * 1024 - 15));
     let too_long = answer("404 Not Found", "", &too_long);
     let cut = CUT.map(str::to_owned);
     let rows: Vec<_> = others.into_iter().chain(cut).chain([too_long]).collect();

@@ -115,13 +115,16 @@ fn a_segment_that_could_be_read_as_something_else_is_refused() {
 }
 
 #[test]
-fn delete_is_for_what_is_below_an_image() {
+fn delete_is_for_tags() {
     let delete = |name: &[u8]| Method::from_bytes(name).unwrap();
-    let rows: [(&[&str], &[(&str, &str)]); 6] = [
+    let rows: [(&[&str], &[(&str, &str)]); 8] = [
         (&["repositories"], &[]),
         (&["repositories", "r"], &[]),
         (&["repositories", "r", "i"], &[]),
         (&["repositories", "r", "i", "tags"], &[("force", "true")]),
+        // An image name that was split at its slash.
+        (&["repositories", "r", "hello", "world"], &[]),
+        (&["repositories", "r", "hello", "world", "tags"], &[]),
         // As it would be below the bare host.
         (&["v2", "repositories", "r", "i"], &[]),
         (&["ncr", "api", "v2", "repositories", "r"], &[]),
@@ -130,7 +133,7 @@ fn delete_is_for_what_is_below_an_image() {
         for (path, query) in rows {
             let text = refused(method.clone(), path, query);
             assert!(
-                text.starts_with("unusable path: DELETE is for what is below an image"),
+                text.starts_with("unusable path: DELETE is for tags: "),
                 "{text}"
             );
         }

@@ -153,7 +153,7 @@ fn wrong_usage_is_told_in_a_few_lines() {
         assert!(err.lines().count() <= 5, "{err}");
         assert_eq!(gateway.connections(), 0);
     }
-    let names = "a registry and at least one image are needed\n";
+    let names = "expected a registry and at least one image\n";
     for arguments in [&[][..], &["r"], &["--dry-run"], &["--if-exists", "r"]] {
         check(&gateway, "delete_image", arguments, names);
     }
@@ -166,7 +166,7 @@ fn wrong_usage_is_told_in_a_few_lines() {
         check(&gateway, "delete_image", &[option, "r", "a"], &start);
         check(&gateway, "delete_image", &["r", "a", option], &start);
     }
-    let names = "a registry is needed, and at most one prefix\n";
+    let names = "expected a registry and at most one prefix\n";
     for arguments in [
         &[][..],
         &[""],
@@ -312,7 +312,7 @@ fn a_list_is_complete_or_an_error() {
     check(
         first,
         ok(second),
-        &format!("incomplete, 200 OK: {second}\n"),
+        &format!("incomplete, run it again, 200 OK: {second}\n"),
     );
     check(
         first,
@@ -324,16 +324,16 @@ fn a_list_is_complete_or_an_error() {
     let second = r#"{"count":2,"next":null,"results":[{}]}"#;
     check(first, ok(second), "an image has no name, ");
     check(first, ok("{}"), "no list of images, 200 OK: {}\n");
-    check(first, ok("<html>log in</html>"), "no JSON, 200 OK: <html>");
+    check(first, ok("<html>log in</html>"), "not JSON, 200 OK: <html>");
     check(
         first,
         answer("403 Forbidden", "", "{\n\"details\":\"no\u{1b}\"}"),
-        "refused, 403 Forbidden: {\"details\":\"no\"}\n",
+        "no list, 403 Forbidden: {\"details\":\"no\"}\n",
     );
     check(
         first,
         answer("302 Found", "Location: /\r\n", ""),
-        "refused, 302 Found: \n",
+        "no list, 302 Found: \n",
     );
 }
 
@@ -353,7 +353,7 @@ fn a_list_shows_what_the_service_says() {
     let gateway = Gateway::with(&["r/a"]);
     let (status, out, err) = list(&gateway, &["no"]);
     assert_eq!((status, &*out), (2, ""));
-    let start = "cannot list no: refused, 404 Not Found: {\"responseError\"";
+    let start = "cannot list no: no list, 404 Not Found: {\"responseError\"";
     assert!(err.starts_with(start), "{err}");
     let url = gateway.url();
     let wrong = [
@@ -364,7 +364,7 @@ fn a_list_shows_what_the_service_says() {
     let (status, out, err) = run("list_images", &wrong, &["r"]);
     assert_eq!((status, &*out), (2, ""));
     assert!(
-        err.starts_with("cannot list r: refused, 401 Unauthorized: "),
+        err.starts_with("cannot list r: no list, 401 Unauthorized: "),
         "{err}"
     );
     assert!(err.contains("Invalid authentication information."), "{err}");

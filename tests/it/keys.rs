@@ -181,6 +181,9 @@ fn file(content: impl AsRef<[u8]>, expected: &str) {
     );
 }
 
+const EMPTY_PROFILE: &str = "no keys: the profile is empty or not Unicode; set NCLOUD_PROFILE to the \
+                             name of a section, or unset it";
+
 /// Two lines with both keys.
 fn pair(of: &str) -> String {
     format!("ncloud_access_key_id = {of}\nncloud_secret_access_key = {of}\n")
@@ -253,27 +256,28 @@ fn a_profile_is_a_section() {
         pair("B")
     );
     profile(&text, "a", "A false");
-    let missing = "no access key under [test], but under [a]: to use the keys there, set \
+    let missing = "no access key under [test], but under [a]: to use that section, set \
                    NCLOUD_PROFILE=a (in PATH)";
     profile(&text, "test", missing);
-    let missing = "no access key under [x]: add the line ncloud_access_key_id = ... (in PATH)";
+    let missing = "no access key under [x]: set ncloud_access_key_id there (in PATH)";
     profile("", "x", missing);
-    let empty = "no keys: NCLOUD_PROFILE is empty; set it to a section's name, or unset it";
+    let empty = EMPTY_PROFILE;
     profile(&text, "", empty);
     profile(format!("[]\n{}", pair("E")), "", empty);
+    // Names that are not Unicode could stand for one another.
+    let text = [b"[\xb0\xb3]\n", pair("O").as_bytes()].concat();
+    profile(&text, "\u{fffd}\u{fffd}", empty);
 }
 
 #[test]
 fn keys_that_nobody_pointed_at_are_not_used() {
     let (access, secret) = ("ncloud_access_key_id", "ncloud_secret_access_key");
     let prod = format!("[prod]\n{}", pair("P"));
-    let no_access =
-        "no access key under [DEFAULT]: add the line ncloud_access_key_id = ... (in PATH)";
-    let no_secret =
-        "no secret key under [DEFAULT]: add the line ncloud_secret_access_key = ... (in PATH)";
+    let no_access = "no access key under [DEFAULT]: set ncloud_access_key_id there (in PATH)";
+    let no_secret = "no secret key under [DEFAULT]: set ncloud_secret_access_key there (in PATH)";
     let under = |what, section| {
         format!(
-            "no {what} key under [DEFAULT], but under [{section}]: to use the keys there, set \
+            "no {what} key under [DEFAULT], but under [{section}]: to use that section, set \
              NCLOUD_PROFILE={section} (in PATH)"
         )
     };
@@ -305,7 +309,7 @@ fn keys_that_nobody_pointed_at_are_not_used() {
     );
     file(
         format!("{prod}[test]\n{}", pair("T")),
-        "no access key under [DEFAULT], but under [prod]: to use the keys there, set \
+        "no access key under [DEFAULT], but under [prod]: to use that section, set \
          NCLOUD_PROFILE=prod (in PATH)",
     );
     file(
@@ -331,7 +335,7 @@ fn keys_that_nobody_pointed_at_are_not_used() {
 #[test]
 fn a_header_cannot_be_hidden() {
     let prod = format!("[prod]\n{}", pair("P"));
-    let under_prod = "no access key under [DEFAULT], but under [prod]: to use the keys there, set \
+    let under_prod = "no access key under [DEFAULT], but under [prod]: to use that section, set \
                      NCLOUD_PROFILE=prod (in PATH)";
     for hidden in [
         "[DEFAULT]\n\u{feff}",
@@ -351,8 +355,7 @@ fn a_header_cannot_be_hidden() {
 
 #[test]
 fn a_comment_is_a_comment_whatever_it_begins_with() {
-    let missing =
-        "no access key under [DEFAULT]: add the line ncloud_access_key_id = ... (in PATH)";
+    let missing = "no access key under [DEFAULT]: set ncloud_access_key_id there (in PATH)";
     for mark in [
         "#",
         "# ",
@@ -385,7 +388,9 @@ fn a_comment_is_a_comment_whatever_it_begins_with() {
 fn a_key_that_is_given_twice_is_refused() {
     let (access, secret) = ("access", "secret");
     let twice = |what| {
-        format!("unusable {what} key: it is given twice under [DEFAULT]; keep one (in PATH)")
+        format!(
+            "unusable {what} key: it is given more than once under [DEFAULT]; keep one (in PATH)"
+        )
     };
     // A header that was commented out leaves two pairs in one section.
     file(
@@ -401,7 +406,7 @@ fn a_key_that_is_given_twice_is_refused() {
     profile(
         format!("[a]\n{}[b]\n[A]\n{}", pair("A"), pair("B")),
         "a",
-        "unusable access key: it is given twice under [a]; keep one (in PATH)",
+        "unusable access key: it is given more than once under [a]; keep one (in PATH)",
     );
 }
 
@@ -648,14 +653,10 @@ fn the_profile_of_the_environment_picks_the_section() {
     home.run(
         test,
         &[("NCLOUD_PROFILE", "stage")],
-        "no access key under [stage], but under [DEFAULT]: to use the keys there, set \
+        "no access key under [stage], but under [DEFAULT]: to use that section, set \
          NCLOUD_PROFILE=DEFAULT (in PATH)",
     );
-    home.run(
-        test,
-        &[("NCLOUD_PROFILE", "")],
-        "no keys: NCLOUD_PROFILE is empty; set it to a section's name, or unset it",
-    );
+    home.run(test, &[("NCLOUD_PROFILE", "")], EMPTY_PROFILE);
     // It is not for this crate to say which account was meant.
     let ours = [
         ("NCLOUD_ACCESS_KEY_ID", ACCESS_KEY),

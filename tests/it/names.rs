@@ -38,7 +38,7 @@ fn registry(name: &str, shown: &str, why: &str) {
 
 #[test]
 fn an_image_name_that_cannot_exist_is_refused_unsent() {
-    let why = "must be components of a-z, 0-9, ., _ and -, each beginning and ending with a letter \
+    let why = "must consist of components of a-z, 0-9, ., _ and -, each beginning and ending with a letter \
                or digit, joined by single slashes, at most 255 characters; pass a name such as \
                \"hello/world\"";
     let long = "a".repeat(256);
@@ -153,7 +153,7 @@ fn a_registry_that_cannot_exist_is_refused_unsent() {
     }
     registry("r\0", "r\\0", why);
     registry("", "", "is empty");
-    let why = "has a host or an image; pass its name alone, such as \"my-registry\"";
+    let why = "has a host or an image; pass only the registry, such as \"my-registry\"";
     for name in [
         "..",
         "my-registry.kr.ncr.ntruss.com",

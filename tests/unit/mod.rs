@@ -12,7 +12,7 @@ use ureq::Timeout;
 /// How an I/O error is sorted, the given time after the attempt's start.
 #[track_caller]
 fn io(error: io::Error, elapsed_ms: u64, effect: Effect) {
-    let sorted = sort_error(&error.into(), Duration::from_millis(elapsed_ms));
+    let sorted = classify_error(&error.into(), Duration::from_millis(elapsed_ms));
     assert!(sorted == (ErrorKind::Transport, effect, Next::Again));
 }
 
@@ -131,7 +131,7 @@ fn what_ureq_reports_is_sorted() {
     ];
     for (error, kind, effect, next) in rows {
         assert!(
-            sort_error(&error, Duration::ZERO) == (kind, effect, next),
+            classify_error(&error, Duration::ZERO) == (kind, effect, next),
             "{error}"
         );
     }
