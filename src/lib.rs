@@ -13,7 +13,7 @@ use std::{env, thread};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use ureq::http::{self, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use ureq::http::{self, HeaderValue, Method, Request, Response, Uri, Version};
 
 /// The HTTP client beneath this crate, so that a caller can build the [`ureq::Agent`] for
 /// [`ClientBuilder::agent`], and send a signed [`ureq::http::Request`], with the version that this
@@ -76,9 +76,9 @@ impl Client {
         ClientBuilder::from_env()?.build()
     }
 
-    /// A builder for a client with other settings. `api_url` is a [`Region`], or an API URL with its
-    /// path, such as `https://ncr.apigw.ntruss.com/ncr/api/v2`. Some of the vendor's pages call the
-    /// bare host the API URL; with that, the service knows none of the paths.
+    /// A builder for a client with other settings. `api_url` is a [`Region`], or an API URL with
+    /// its path, such as `https://ncr.apigw.ntruss.com/ncr/api/v2`. Some of the vendor's pages call
+    /// the bare host the API URL; with that, the service knows none of the paths.
     ///
     /// A URL must be `https`, or `http` to a loopback address or `localhost`, and must have no user
     /// info, query or fragment. Its path may have unreserved characters only ([RFC 3986], section
@@ -126,7 +126,7 @@ impl Client {
     /// [`ErrorKind::InvalidInput`] for a name that cannot exist, before anything is sent;
     /// [`ErrorKind::NotFound`] if the registry has no such image; the other kinds, except
     /// [`Credentials`](ErrorKind::Credentials), as [`ErrorKind`] describes them.
-    /// [`may_have_been_deleted`](Error::may_have_been_deleted) tells whether the outcome is unknown.
+    /// [`may_have_been_deleted`](Error::may_have_been_deleted) tells if the outcome is unknown.
     ///
     /// # Examples
     ///
@@ -139,14 +139,14 @@ impl Client {
         self.send(registry, image_name)
     }
 
-    /// Like [`delete_image`](Client::delete_image), but a missing image is not an error: `true` if it
-    /// was deleted, `false` if it did not exist.
+    /// Like [`delete_image`](Client::delete_image), but a missing image is not an error: `true` if
+    /// it was deleted, `false` if it did not exist.
     ///
     /// It is also `true` if the service no longer finds the image after an attempt whose outcome is
     /// unknown. The service gives the same answer for a registry that does not exist, so a misspelt
     /// registry is `false` too, as is an empty 404, or a JSON one, of a gateway before the service.
-    /// The service may answer 500, not 404, for a missing image; that is an error, since a 500 proves
-    /// nothing: list the registry to find out (see [`sign_request`](Client::sign_request)).
+    /// The service may answer 500, not 404, for a missing image; that is an error, since a 500
+    /// proves nothing: list the registry to find out (see [`sign_request`](Client::sign_request)).
     ///
     /// # Errors
     ///
@@ -212,11 +212,11 @@ impl Client {
     /// segments below the API URL, `query` the parameters; both are passed unencoded. Sends
     /// nothing.
     ///
-    /// The signature is valid for 5 minutes. The request carries its settings to any agent that runs
-    /// it: those of the client's agent, no redirects, the client's timeout, and no proxy for `http`.
-    /// Rebuilding it from its parts loses them; ureq would then follow a redirect and send the
-    /// signature along. ureq turns statuses of 400 and above into errors without the body, unless
-    /// the request is configured as below.
+    /// The signature is valid for 5 minutes. The request carries its settings to any agent that
+    /// runs it: those of the client's agent, no redirects, the client's timeout, and no proxy for
+    /// `http`. Rebuilding it from its parts loses them; ureq would then follow a redirect and send
+    /// the signature along. ureq turns statuses of 400 and above into errors without the body,
+    /// unless the request is configured as below.
     ///
     /// # Errors
     ///
@@ -299,7 +299,8 @@ pub struct ClientBuilder(Client);
 impl ClientBuilder {
     /// A builder from the environment: the keys from [`Credentials::load`], the API URL from
     /// `NCR_API_URL` (see [`Client::builder`]) or, if that is unset, the [`Region`] that
-    /// `NCLOUD_REGION` and `NCLOUD_SITE` name (`public`, `gov` or `fin`; `public` if unset or empty).
+    /// `NCLOUD_REGION` and `NCLOUD_SITE` name (`public`, `gov` or `fin`; `public` if unset or
+    /// empty).
     ///
     /// # Errors
     ///
@@ -328,8 +329,8 @@ impl ClientBuilder {
     ///
     /// ureq reads `ALL_PROXY`, then `HTTPS_PROXY`, then `HTTP_PROXY`, each for `https` too. A value
     /// that it cannot parse is skipped; without another, the connection is direct. `NO_PROXY` is
-    /// separated by commas without spaces; `.example.com` matches subdomains, not the domain itself,
-    /// and address ranges are not supported.
+    /// separated by commas without spaces; `.example.com` matches subdomains, not the domain
+    /// itself, and address ranges are not supported.
     ///
     /// # Root certificates
     ///
@@ -378,11 +379,11 @@ impl ClientBuilder {
     /// The time that a call may take, with all its attempts and waits. Default: 60 seconds. More
     /// than a day counts as a day.
     ///
-    /// An attempt may take half of the remaining time, or all of it if it is the last. So a call that
-    /// hangs once still has a second attempt, but with retries a deletion must be answered within
-    /// half of the timeout. Resolving the host may take a quarter of the attempt's time, and
-    /// connecting, with TLS, another. Below about 5 seconds, a TLS handshake across an ocean may not
-    /// fit.
+    /// An attempt may take half of the remaining time, or all of it if it is the last. So a call
+    /// that hangs once still has a second attempt, but with retries a deletion must be answered
+    /// within half of the timeout. Resolving the host may take a quarter of the attempt's time, and
+    /// connecting, with TLS, another. Below about 5 seconds, a TLS handshake across an ocean may
+    /// not fit.
     ///
     /// Only a proxy that answers CONNECT byte by byte can make a call exceed the timeout.
     ///
@@ -398,8 +399,8 @@ impl ClientBuilder {
     ///
     /// The wait before the first retry is between half a second and a second. It doubles with each
     /// further retry, up to 8 seconds, is at most half of the remaining time, and is longer if the
-    /// service asks for it. Against a service that fails at once, 3 attempts span 1.5 to 3 seconds, 5
-    /// span 7.5 to 15 seconds, and 7 span 15.5 to 31 seconds. No retry begins with less than an
+    /// service asks for it. Against a service that fails at once, 3 attempts span 1.5 to 3 seconds,
+    /// 5 span 7.5 to 15 seconds, and 7 span 15.5 to 31 seconds. No retry begins with less than an
     /// eighth of the [timeout](ClientBuilder::timeout) left.
     ///
     /// With 1, nothing is sent twice, so no retry can delete an image that somebody pushes again
@@ -468,7 +469,8 @@ impl Region {
         }
     }
 
-    /// The region with a code (`KR`, `SGN`, ...) on a site (`public`, `gov` or `fin`), ignoring case.
+    /// The region with a code (`KR`, `SGN`, ...) on a site (`public`, `gov` or `fin`), ignoring
+    /// case.
     ///
     /// # Errors
     ///
@@ -600,8 +602,8 @@ impl Credentials {
     /// As for [`from_file`](Credentials::from_file), and if `profile` is empty or not Unicode.
     pub fn from_profile(path: impl AsRef<Path>, profile: &str) -> Result<Credentials, Error> {
         if profile.is_empty() || profile.contains(char::REPLACEMENT_CHARACTER) {
-            let text = "no keys: the profile is empty or not Unicode; set NCLOUD_PROFILE to the name \
-                        of a section, or unset it";
+            let text = "no keys: the profile is empty or not Unicode; set NCLOUD_PROFILE to the \
+                        name of a section, or unset it";
             return Err(Error::credentials(text));
         }
         let path = path.as_ref();
@@ -619,8 +621,8 @@ impl Credentials {
     /// Credentials from the platform's usual places: the environment, as
     /// [`from_env`](Credentials::from_env) reads it, if any of its four variables is set, even if
     /// empty; otherwise the file `.ncloud/configure` in the home directory (`HOME`, on Windows
-    /// `USERPROFILE`), as [`from_profile`](Credentials::from_profile) reads it, with the section named
-    /// by `NCLOUD_PROFILE`, or the default section if that is unset.
+    /// `USERPROFILE`), as [`from_profile`](Credentials::from_profile) reads it, with the section
+    /// named by `NCLOUD_PROFILE`, or the default section if that is unset.
     ///
     /// # Errors
     ///
@@ -665,8 +667,8 @@ impl Credentials {
     /// Signature v2 of a request to any NAVER Cloud Platform API: HMAC-SHA256 over method, request
     /// target, timestamp and access key, in Base64.
     ///
-    /// `method` is upper-case. `request_target` is the percent-encoded path and query, exactly as on
-    /// the request line. `timestamp_ms` is the value of the header `x-ncp-apigw-timestamp`:
+    /// `method` is upper-case. `request_target` is the percent-encoded path and query, exactly as
+    /// on the request line. `timestamp_ms` is the value of the header `x-ncp-apigw-timestamp`:
     /// milliseconds since 1970-01-01T00:00:00Z.
     ///
     /// Source: [Ncloud API](https://api.ncloud-docs.com/docs/en/common-ncpapi).
@@ -835,14 +837,14 @@ fn is_unreserved(character: char) -> bool {
 /// and what to do.
 ///
 /// The line includes the cause, so there is no [`source`](std::error::Error::source). It has no
-/// secret key, and of the access key only the end. Server text is cut and escaped, so that it is safe
-/// to show on a terminal.
+/// secret key, and of the access key only the end. Server text is cut and escaped, so that it is
+/// safe to show on a terminal.
 pub struct Error {
     kind: ErrorKind,
-    /// The registry and the image, if the error is about one.
+    /// The registry and the image, if the error is about one. (A `Box` keeps `Result` small.)
     image: Option<Box<str>>,
     what_happened: Box<str>,
-    status: Option<StatusCode>,
+    status: Option<u16>,
     body: Option<Box<str>>,
     trace_id: Option<Box<str>>,
     retry_after: Option<Duration>,
@@ -861,7 +863,8 @@ pub enum ErrorKind {
     /// Keys are missing, unreadable or unusable; nothing was sent. The text says which, and where
     /// they belong.
     Credentials,
-    /// 400, or another 4xx status without a kind of its own: the service rejected the request. Check the registry, the image name and the API URL.
+    /// 400, or another 4xx status without a kind of its own: the service rejected the request.
+    /// Check the registry, the image name and the API URL.
     BadRequest,
     /// 401: the service did not accept the keys, the signature or its timestamp. Check the keys,
     /// their permissions and subscription, the site, and this machine's clock: the service refuses
@@ -869,8 +872,8 @@ pub enum ErrorKind {
     Unauthorized,
     /// 403: the account lacks permission to delete this image. Grant it.
     Forbidden,
-    /// 404, complete, and with a JSON object or empty: there is no such registry or image. Check the
-    /// registry, the image and the region.
+    /// 404, complete, and with a JSON object or empty: there is no such registry or image. Check
+    /// the registry, the image and the region.
     NotFound,
     /// 409: something else was changing the image. Try again later.
     Conflict,
@@ -880,9 +883,9 @@ pub enum ErrorKind {
     /// 5xx: the service or its gateway failed. The service may send a 500 for a missing image. Run
     /// the call again, or list the registry (see [`Client::sign_request`]).
     Server,
-    /// An answer unlike the service's: a redirect, a success status that confirms no deletion, a 404
-    /// that is cut, of HTML or for an unknown URL, something that is not HTTP. Check the API URL, and
-    /// look for a proxy or a login page in between.
+    /// An answer unlike the service's: a redirect, a success status that confirms no deletion, a
+    /// 404 that is cut, of HTML or for an unknown URL, something that is not HTTP. Check the API
+    /// URL, and look for a proxy or a login page in between.
     UnexpectedResponse,
     /// No answer in time, or 408. Run the call again, or allow more time.
     Timeout,
@@ -897,8 +900,8 @@ impl ErrorKind {
         match self {
             Self::BadRequest => "; check the registry, the image and the API URL",
             Self::Unauthorized => {
-                "; check the keys, their permissions and subscription, the site, and this machine's \
-                 clock"
+                "; check the keys, their permissions and subscription, the site, and this \
+                 machine's clock"
             }
             Self::Forbidden => "; give the account permission to delete images in this registry",
             Self::NotFound => "; check the registry, the image and the region",
@@ -920,7 +923,7 @@ impl Error {
 
     /// The HTTP status of the last attempt, if it was answered.
     pub fn status(&self) -> Option<u16> {
-        self.status.map(|status| status.as_u16())
+        self.status
     }
 
     /// The body of that answer, for people to read: at most 512 characters, escaped for a terminal,
@@ -998,7 +1001,7 @@ impl Display for Error {
         let in_doubt = self.may_have_been_deleted;
         if let Some(image) = &self.image {
             match self.kind {
-                _ if in_doubt && self.status == Some(StatusCode::INTERNAL_SERVER_ERROR) => {
+                _ if in_doubt && self.status == Some(500) => {
                     write!(f, "{image} may have been deleted, or never existed: ")?;
                 }
                 _ if in_doubt => write!(f, "{image} may have been deleted: ")?,
@@ -1086,8 +1089,8 @@ fn check_image_name(image_name: &str) -> Result<(), Error> {
     } else if name.contains(char::is_uppercase) {
         "has an upper-case letter"
     } else {
-        "must consist of components of a-z, 0-9, ., _ and -, each beginning and ending with a letter or \
-         digit, joined by single slashes, at most 255 characters"
+        "must consist of components of a-z, 0-9, ., _ and -, each beginning and ending with a \
+         letter or digit, joined by single slashes, at most 255 characters"
     };
     let hint = match (is_image_name(untagged), tag) {
         (true, "") => format!("; pass \"{untagged}\""),
@@ -1097,8 +1100,8 @@ fn check_image_name(image_name: &str) -> Result<(), Error> {
     Err(Error::invalid(format!("the image name {why}{hint}")))
 }
 
-/// Slightly looser than the image names of the Docker Registry v2 specification, whose clients allow
-/// 255 bytes.
+/// Slightly looser than the image names of the Docker Registry v2 specification, whose clients
+/// allow 255 bytes.
 fn is_image_name(text: &str) -> bool {
     text.len() <= 255 && text.split('/').all(|component| is_name(component, "._-"))
 }
@@ -1131,8 +1134,8 @@ fn check_path(method: &Method, path: &[&str], query: &[(&str, &str)]) -> Result<
     let why = if path.is_empty() {
         "it has no segments"
     } else if is_delete && !is_tag {
-        "DELETE is for tags: repositories, my-registry, hello/world, tags, 1.0, without a query; for \
-         an image, use delete_image"
+        "DELETE is for tags: repositories, my-registry, hello/world, tags, 1.0, without a query; \
+         for an image, use delete_image"
     } else {
         return Ok(());
     };
@@ -1253,8 +1256,8 @@ impl Client {
         let share = if is_last { time_left } else { time_left / 2 };
         let own = self.agent.config().timeouts();
         let timeout = shorter(own.global, share.max(SHORTEST_ATTEMPT));
-        // Even through a proxy (lookup, connect, CONNECT), these expire before the attempt does, so a
-        // timeout there proves that nothing was sent.
+        // Even through a proxy (lookup, connect, CONNECT), these expire before the attempt does, so
+        // a timeout there proves that nothing was sent.
         let mut config = self
             .agent
             .configure_request(request)
@@ -1349,8 +1352,8 @@ fn backoff(retry: u32) -> Duration {
 // How an answer is classified, or what there is instead of one.
 
 /// Linux reports some errors of connecting on established connections too, but only once their
-/// retransmissions have run out (tcp(7), `tcp_retries2`), which takes seconds. A lookup and connecting
-/// across an ocean take less than this.
+/// retransmissions have run out (tcp(7), `tcp_retries2`), which takes seconds. A lookup and
+/// connecting across an ocean take less than this.
 const LONGEST_CONNECT: Duration = Duration::from_secs(1);
 
 /// An answer, as far as it was read.
@@ -1480,8 +1483,8 @@ fn is_from_connecting(error: &io::Error, elapsed: Duration) -> bool {
         ConnectionRefused if cfg!(windows) => true,
         ConnectionRefused | HostUnreachable | NetworkUnreachable | PermissionDenied
         | AddrNotAvailable | AddrInUse => elapsed < LONGEST_CONNECT,
-        // The standard library gives a failed lookup a kind that cannot be named. The codes are those
-        // of too many open files, on Unix and on Windows, and of a failed lookup on Windows.
+        // The standard library gives a failed lookup a kind that cannot be named. The codes are
+        // those of too many open files, on Unix and on Windows, and of a failed lookup on Windows.
         _ => {
             error.to_string().starts_with("failed to lookup address")
                 || matches!(error.raw_os_error(), Some(23 | 24 | 10024 | 11001..=11004))
@@ -1508,7 +1511,7 @@ impl Client {
         }
         let said = |text: &String| self.said(text).into();
         let mut failure = Failure::new(answer.classify(), self.describe(answer));
-        failure.error.status = Some(answer.head.status);
+        failure.error.status = Some(answer.head.status.as_u16());
         failure.error.body = Some(&answer.body).filter(|body| !body.is_empty()).map(said);
         failure.error.trace_id = answer.header("x-ncp-trace-id").as_ref().map(said);
         failure.error.retry_after = answer.header("Retry-After").and_then(|text| seconds(&text));

@@ -107,14 +107,16 @@ fn text(bytes: String) -> String {
 
 #[test]
 fn the_words_of_the_service_are_shown() {
-    let body = r#"{"error":{"errorCode":"210","message":"Permission Denied","details":"A subscription to the API is required."}}"#;
+    let details = "A subscription to the API is required.";
+    let body = r#"{"error":{"errorCode":"210","message":"Permission Denied","details":"#;
+    let body = &format!("{body}\"{details}\"}}}}");
     let headers = format!("Date: {DATE}\r\nx-ncp-trace-id: t-1\r\n");
     assert_eq!(
         text(answer("401 Unauthorized", &headers, body)),
         format!(
             "my-registry/hello/world was not deleted: 401 Unauthorized (access key ...abcd, the \
-             service's clock: {DATE}): {body} (trace id t-1); check the keys, their permissions and \
-             subscription, the site, and this machine's clock"
+             service's clock: {DATE}): {body} (trace id t-1); check the keys, their permissions \
+             and subscription, the site, and this machine's clock"
         )
     );
     let headers = "Retry-After: 3600\r\n";
@@ -545,8 +547,8 @@ fn no_connection_is_a_transport_error_with_its_cause() {
     assert_eq!((error.kind(), error.status()), (ErrorKind::Transport, None));
     let cause = std::net::TcpStream::connect(address.as_str()).unwrap_err();
     let expected = format!(
-        "r/i was not deleted: no connection to {address}: {cause}; check the network, the proxy and \
-         the API URL"
+        "r/i was not deleted: no connection to {address}: {cause}; check the network, the proxy \
+         and the API URL"
     );
     assert_eq!(error.to_string(), expected);
 }

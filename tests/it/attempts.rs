@@ -360,7 +360,8 @@ fn the_time_that_is_told_is_that_of_the_call() {
     let client = builder(&gateway).timeout(seconds(2.0)).max_attempts(1);
     let error = client.build().unwrap().delete_image("r", "i").unwrap_err();
     let expected = format!(
-        "r/i may have been deleted: no answer from {} within 2 s; run it again or list the registry",
+        "r/i may have been deleted: no answer from {} within 2 s; run it again or list \
+         the registry",
         gateway.address()
     );
     assert_eq!(error.to_string(), expected);

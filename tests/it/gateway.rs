@@ -1,6 +1,6 @@
 //! A loopback gateway that answers as the service does: it checks the signature and the timestamp
-//! of the request as it arrived, keeps its images in memory, deletes and lists them, and can be told
-//! to misbehave.
+//! of the request as it arrived, keeps its images in memory, deletes and lists them, and can be
+//! told to misbehave.
 
 #![allow(dead_code)] // the examples and the tests each use a part
 #![allow(clippy::unwrap_used)]
@@ -233,6 +233,12 @@ impl Drop for Gateway {
 pub const NO_SUCH_IMAGE: &str =
     r#"{"responseError":{"returnCode":"404","returnMessage":"Requested resource not found"}}"#;
 
+/// What the gateway says of an error.
+fn error(code: &str, message: &str, details: &str) -> String {
+    let error = format!(r#""errorCode":"{code}","message":"{message}","details":"{details}""#);
+    format!(r#"{{"error":{{{error}}}}}"#)
+}
+
 /// An answer with a body and its length.
 pub fn answer(status: &str, headers: &str, body: &str) -> String {
     let length = body.len();
@@ -310,10 +316,10 @@ impl State {
             answer(status, &headers, body)
         };
         if let Err(details) = check_signature(request, now_ms) {
-            let body = format!(
-                r#"{{"error":{{"errorCode":"200","message":"Authentication Failed","details":"{details}"}}}}"#
+            return refuse(
+                "401 Unauthorized",
+                &error("200", "Authentication Failed", details),
             );
-            return refuse("401 Unauthorized", &body);
         }
         let mut images = lock(&self.images);
         match resource(request) {
@@ -334,8 +340,8 @@ impl State {
                 size,
             }) => refuse("200 OK", &list(&images, &registry, page, size)),
             None => {
-                let error = r#"{"errorCode":"300","message":"Not Found Exception","details":"URL not found."}"#;
-                refuse("404 Not Found", &format!(r#"{{"error":{error}}}"#))
+                let body = error("300", "Not Found Exception", "URL not found.");
+                refuse("404 Not Found", &body)
             }
         }
     }

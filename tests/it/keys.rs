@@ -181,8 +181,8 @@ fn file(content: impl AsRef<[u8]>, expected: &str) {
     );
 }
 
-const EMPTY_PROFILE: &str = "no keys: the profile is empty or not Unicode; set NCLOUD_PROFILE to the \
-                             name of a section, or unset it";
+const EMPTY_PROFILE: &str = "no keys: the profile is empty or not Unicode; set NCLOUD_PROFILE to \
+                             the name of a section, or unset it";
 
 /// Two lines with both keys.
 fn pair(of: &str) -> String {
@@ -423,8 +423,8 @@ fn a_file_that_cannot_be_used_says_why() {
     );
     file(
         b"ncloud_access_key_id = \xff\nncloud_secret_access_key = s",
-        "unusable access key: it contains a character that is not printable ASCII; copy it again (in \
-         PATH)",
+        "unusable access key: it contains a character that is not printable ASCII; copy it again \
+         (in PATH)",
     );
     let fill = |length: usize| pair("K") + &"#".repeat(length - pair("K").len());
     file(fill(64 * 1024), "K false");
@@ -531,8 +531,8 @@ fn the_environment_is_read_by_every_name() {
     check(&[], &format!("no access key: {SET_BOTH}"));
     let half = |what, set, unset| {
         format!(
-            "no {what} key: {set} is set, but {unset} is not; set both (the key file is not read if \
-             either is set)"
+            "no {what} key: {set} is set, but {unset} is not; set both (the key file is not \
+             read if either is set)"
         )
     };
     for (name, value) in [first[0], second[0]] {
@@ -566,8 +566,8 @@ fn a_key_that_is_not_unicode_is_refused() {
             ("NCLOUD_SECRET_KEY", OsString::from_vec(secret_key.to_vec())),
         ];
         let expected = format!(
-            "unusable {which} key: it contains a character that is not printable ASCII; copy it again \
-             (in the environment)"
+            "unusable {which} key: it contains a character that is not printable ASCII; copy it \
+             again (in the environment)"
         );
         assert_eq!(child(name, &environment), expected);
     }
@@ -672,8 +672,8 @@ fn the_profile_of_the_environment_picks_the_section() {
             test,
             &[("NCLOUD_PROFILE", "project"), (name, value)],
             &format!(
-                "no keys: NCLOUD_PROFILE and {name} are both set, which may mean two accounts; unset \
-                 one of them"
+                "no keys: NCLOUD_PROFILE and {name} are both set, which may mean two accounts; \
+                 unset one of them"
             ),
         );
     }
@@ -703,8 +703,8 @@ fn nothing_that_is_shown_holds_a_secret() {
     assert_eq!(
         format!("{client:?}"),
         format!(
-            "Client {{ api_url: \"{}\", credentials: Credentials {{ access_key: \"...abcd\", .. }}, \
-             timeout: 60s, max_attempts: 3, .. }}",
+            "Client {{ api_url: \"{}\", credentials: Credentials {{ access_key: \"...abcd\", .. \
+             }}, timeout: 60s, max_attempts: 3, .. }}",
             gateway.url(),
         )
     );

@@ -38,8 +38,8 @@ fn registry(name: &str, shown: &str, why: &str) {
 
 #[test]
 fn an_image_name_that_cannot_exist_is_refused_unsent() {
-    let why = "must consist of components of a-z, 0-9, ., _ and -, each beginning and ending with a letter \
-               or digit, joined by single slashes, at most 255 characters; pass a name such as \
+    let why = "must consist of components of a-z, 0-9, ., _ and -, each beginning and ending with \
+               a letter or digit, joined by single slashes, at most 255 characters; pass a name such as \
                \"hello/world\"";
     let long = "a".repeat(256);
     // What has been read as the whole registry, or as something else, on the way.
@@ -193,12 +193,21 @@ fn can_exist(registry: &str, image: &str) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 4000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        cases: 4000,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn exactly_the_names_that_can_exist_are_signed(
         registry in prop_oneof![4 => "[a0./-]{1,4}", 2 => "[az09-]{60,66}", 1 => any::<String>()],
-        image in prop_oneof![4 => "[a0./_-]{0,6}", 1 => "(k8s.gcr.io|a.ntruss.com|gcr.ntruss.io)/[a0]", 2 => "[a0][az09./_-]{250,256}", 1 => any::<String>()],
+        image in prop_oneof![
+            4 => "[a0./_-]{0,6}",
+            1 => "(k8s.gcr.io|a.ntruss.com|gcr.ntruss.io)/[a0]",
+            2 => "[a0][az09./_-]{250,256}",
+            1 => any::<String>(),
+        ],
     ) {
         let client = ncloud_container_registry::Client::new(
             ncloud_container_registry::Region::Korea,
