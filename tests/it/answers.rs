@@ -130,7 +130,12 @@ fn the_words_of_the_service_are_shown() {
         "my-registry/hello/world may have been deleted: 503 Service Unavailable; the service asks \
          to wait 3600 s; run it again or list the registry"
     );
-    // Elsewhere it is no advice.
+    // No time, or where waiting does not help, is no advice.
+    assert_eq!(
+        text(answer("429 Too Many Requests", "Retry-After: 0\r\n", "")),
+        "my-registry/hello/world was not deleted: 429 Too Many Requests; send fewer requests, or \
+         ask for a larger quota"
+    );
     assert_eq!(
         text(answer("403 Forbidden", headers, "")),
         "my-registry/hello/world was not deleted: 403 Forbidden; give the account permission to \

@@ -510,8 +510,9 @@ fn suffer(faults: &[&Fault]) -> (Result<(), Error>, Gateway) {
     }
     let config = ureq::Agent::config_builder()
         .max_idle_connections(0) // each attempt is led anew
-        .timeout_connect(Some(Duration::from_millis(400)))
-        .timeout_global(Some(Duration::from_secs(1)))
+        // Far more than an answer needs, even where hundreds of tests share a core.
+        .timeout_connect(Some(Duration::from_secs(1)))
+        .timeout_global(Some(Duration::from_secs(3)))
         .build();
     let signpost = Signpost {
         gateway: gateway.address(),
