@@ -12,7 +12,8 @@ use ncloud_container_registry::{Client, ureq, ureq::http::Method};
 const USAGE: &str = "\
 usage: list_images REGISTRY [PREFIX]
 Lists the images of a registry, or those whose names begin with a prefix, one per line.
-Keys and region: as for delete_image. Exit status: 0 if all went well, 2 if not.
+Keys and region: NCLOUD_ACCESS_KEY_ID, NCLOUD_SECRET_ACCESS_KEY, NCLOUD_REGION.
+Exit status: 0 if all went well, 2 if not.
 ";
 
 fn main() -> ExitCode {
@@ -25,19 +26,17 @@ fn main() -> ExitCode {
         [help] if help == "--help" || help == "-h" => Ok(USAGE.to_owned()),
         [registry] if is_name(registry) => list(registry, ""),
         [registry, prefix] if is_name(registry) && is_name(prefix) => list(registry, prefix),
-        _ => Err(format!(
-            "expected a registry and at most one prefix\n{}",
-            USAGE.trim()
-        )
-        .into()),
+        _ => Err(format!("expected a registry and at most one prefix\n{USAGE}").into()),
     };
-    match listed {
-        // Whoever reads this may stop early, as `head` does.
-        Ok(names) => _ = io::stdout().write_all(names.as_bytes()),
-        Err(error) => {
-            eprintln!("{error}");
-            return ExitCode::from(2);
-        }
+    // Whoever reads the list may stop early, as `head` does.
+    let is_closed = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+    let printed = listed.and_then(|names| match io::stdout().write_all(names.as_bytes()) {
+        Err(error) if !is_closed(&error) => Err(error.into()),
+        _ => Ok(()),
+    });
+    if let Err(error) = printed {
+        eprintln!("{}", error.to_string().trim_end());
+        return ExitCode::from(2);
     }
     ExitCode::SUCCESS
 }
@@ -45,6 +44,7 @@ fn main() -> ExitCode {
 /// The names on all pages: people delete by this list, so it is complete or an error.
 fn list(registry: &str, prefix: &str) -> Result<String, Box<dyn Error>> {
     let client = Client::from_env()?;
+    let failed = |why: String| format!("cannot list {}: {why}", registry.escape_debug());
     let agent = ureq::agent(); // the settings come with each request
     let (mut names, mut page) = (Vec::new(), Some(1));
     while let Some(number) = page {
@@ -55,27 +55,34 @@ fn list(registry: &str, prefix: &str) -> Result<String, Box<dyn Error>> {
             .configure_request(request)
             .http_status_as_error(false)
             .build();
-        let mut response = agent.run(request)?;
-        let (status, body) = (response.status(), response.body_mut().read_to_string()?);
+        let mut response = agent
+            .run(request)
+            .map_err(|error| failed(error.to_string()))?;
+        let body = response.body_mut().read_to_string();
+        let body = body.map_err(|error| failed(error.to_string()))?;
         let said: String = body.chars().filter(|c| !c.is_control()).take(500).collect();
-        let failed = |why: &str| format!("cannot list {registry}: {why}, {status}: {said}");
-        if status != 200 {
-            return Err(failed("no list").into());
+        let failed = |why| failed(format!("{why}{}: {said}", response.status()));
+        if response.status() != 200 {
+            return Err(failed("").into());
         }
         let list: serde_json::Value =
-            serde_json::from_str(&body).map_err(|_| failed("not JSON"))?;
+            serde_json::from_str(&body).map_err(|_| failed("not JSON, "))?;
         for image in list["results"]
             .as_array()
-            .ok_or_else(|| failed("no list of images"))?
+            .ok_or_else(|| failed("not a list, "))?
         {
             let name = image["name"]
                 .as_str()
-                .ok_or_else(|| failed("an image has no name"))?;
-            names.push(format!("{name}\n"));
+                .filter(|name| !name.contains(char::is_control));
+            names.push(
+                name.ok_or_else(|| failed("an image without a name, "))?
+                    .to_owned()
+                    + "\n",
+            );
         }
         page = list["next"].as_u64().filter(|next| *next == number + 1);
         if page.is_none() && (list["count"] != names.len() || !list["next"].is_null()) {
-            return Err(failed("incomplete, run it again").into());
+            return Err(failed("incomplete, run it again, ").into());
         }
     }
     names.retain(|name| name.starts_with(prefix));

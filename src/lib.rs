@@ -89,7 +89,8 @@ impl Client {
     ///
     /// # Examples
     ///
-    /// A loopback listener can stand in for the service in a test of your own program:
+    /// A loopback listener can stand in for the service in a test of your own program. (Give
+    /// another answer than this a `Content-Length`.)
     ///
     /// ```
     /// use std::{io::Read, io::Write, net::TcpListener, thread};
@@ -99,7 +100,7 @@ impl Client {
     /// let api_url = format!("http://{}/ncr/api/v2", listener.local_addr()?);
     /// thread::spawn(move || {
     ///     let (mut stream, _) = listener.accept().unwrap();
-    ///     stream.read(&mut [0; 4096]).unwrap();
+    ///     let _request = stream.read(&mut [0; 4096]).unwrap();
     ///     stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
     /// });
     /// let client = Client::builder(api_url, Credentials::new("access", "secret")?).build()?;
@@ -116,8 +117,8 @@ impl Client {
     /// Deletes the image `image_name`, with all of its tags, from `registry`.
     ///
     /// Both names are passed unencoded (`hello/world`). `Ok` means that the image is gone: the
-    /// service confirmed the deletion, or it no longer finds the image after an attempt whose
-    /// outcome is unknown.
+    /// service confirmed the deletion (204, or 200 or 201 with `Content-Length: 0`), or it no
+    /// longer finds the image after an attempt whose outcome is unknown.
     ///
     /// Source: [Delete image](https://api.ncloud-docs.com/docs/en/containerregistry-deleteimage).
     ///
@@ -150,9 +151,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As for [`delete_image`](Client::delete_image), but [`ErrorKind::NotFound`] only if the image
-    /// [may have been deleted](Error::may_have_been_deleted) by an earlier attempt, and the answer
-    /// is not certain to be the service's own.
+    /// As for [`delete_image`](Client::delete_image), but [`ErrorKind::NotFound`] only after an
+    /// attempt whose outcome is unknown, if the 404 may be that of another gateway.
     ///
     /// # Examples
     ///
@@ -213,17 +213,17 @@ impl Client {
     /// nothing.
     ///
     /// The signature is valid for 5 minutes. The request carries its settings to any agent that
-    /// runs it: those of the client's agent, no redirects, the client's timeout, and no proxy for
-    /// `http`. Rebuilding it from its parts loses them; ureq would then follow a redirect and send
-    /// the signature along. ureq turns statuses of 400 and above into errors without the body,
-    /// unless the request is configured as below.
+    /// runs it: those of the client's agent, no redirects (a 3xx comes back as the answer), the
+    /// client's timeout, and no proxy for `http`. Rebuilding it from its parts loses them; ureq
+    /// would then follow a redirect and send the signature along. ureq turns statuses of 400 and
+    /// above into errors without the body, unless the request is configured as below.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidInput`] for a path that a server could misread. A segment may contain
     /// unreserved characters (RFC 3986, section 2.3), `:` and single inner slashes, but no dot
-    /// segments; it must not be empty. `DELETE` is for tags: `repositories`, a registry, an image,
-    /// `tags` and what follows, without a query. To delete an image, use
+    /// segments; it must not be empty. `DELETE` is for a tag: `repositories`, a registry, an image,
+    /// `tags` and the tag, without a query. To delete an image, use
     /// [`delete_image`](Client::delete_image).
     ///
     /// # Examples
@@ -635,7 +635,7 @@ impl Credentials {
             return match profile.filter(|profile| !profile.is_empty()) {
                 None => Credentials::from_env(),
                 Some(_) => Err(Error::credentials(format!(
-                    "no keys: NCLOUD_PROFILE and {name} are both set, which may mean two accounts; \
+                    "unusable keys: NCLOUD_PROFILE and {name} are both set, which may mean two accounts; \
                      unset one of them"
                 ))),
             };
@@ -645,7 +645,7 @@ impl Credentials {
             return Err(Error::credentials(format!("no keys: {SET_BOTH_KEYS}")));
         };
         let path = PathBuf::from(home).join(".ncloud").join("configure");
-        if let Ok(false) = path.try_exists() {
+        if profile.is_none() && matches!(path.try_exists(), Ok(false)) {
             let path = printable(&path.to_string_lossy());
             let text = format!("no keys: {SET_BOTH_KEYS}, or create {path}");
             return Err(Error::credentials(text));
@@ -731,21 +731,22 @@ fn key_from_env(what: &str, names: [&str; 2], others: [&str; 2]) -> Result<Strin
     let [first, second] = names;
     let values = names.map(variable);
     let why = match values.each_ref().map(Option::as_deref) {
-        [Some(""), _] => format!("{first} is set but empty; give it a value, or unset it"),
-        [_, Some("")] => format!("{second} is set but empty; give it a value, or unset it"),
-        [Some(one), Some(other)] if one != other => {
-            format!("{first} and {second} differ, which may mean two accounts; unset one of them")
-        }
+        [Some(""), _] => format!("unusable {what}: {first} is set but empty; set or unset it"),
+        [_, Some("")] => format!("unusable {what}: {second} is set but empty; set or unset it"),
+        [Some(one), Some(other)] if one != other => format!(
+            "unusable {what}: {first} and {second} differ, which may mean two accounts; unset one \
+             of them"
+        ),
         [Some(value), _] | [None, Some(value)] => return Ok(value.to_owned()),
         [None, None] => match others.into_iter().find(|name| env::var_os(name).is_some()) {
-            None => SET_BOTH_KEYS.to_owned(),
+            None => format!("no {what}: {SET_BOTH_KEYS}"),
             Some(other) => format!(
-                "{other} is set, but {first} is not; set both (the key file is not read if either \
-                 is set)"
+                "no {what}: {other} is set, but {first} is not; set both (the key file is not read \
+                 if either is set)"
             ),
         },
     };
-    Err(Error::credentials(format!("no {what}: {why}")))
+    Err(Error::credentials(why))
 }
 
 fn read_key_file(path: &Path) -> io::Result<String> {
@@ -769,23 +770,23 @@ fn key_in_file<'a>(text: &'a str, profile: &str, what: &str, name: &str) -> Resu
         let (key, value) = line.split_once('=')?;
         (key.trim_ascii_end() == name).then_some((section, value.trim_ascii()))
     });
-    let (values, mut elsewhere): (Vec<_>, Vec<_>) =
-        values.partition(|(section, _)| section.eq_ignore_ascii_case(profile));
-    elsewhere.retain(|(_, value)| !value.is_empty());
+    let is_ours = |section: &str| section.eq_ignore_ascii_case(profile);
+    let (ours, mut others): (Vec<_>, Vec<_>) = values.partition(|(section, _)| is_ours(section));
+    others.retain(|(_, value)| !value.is_empty());
     let profile = printable(profile);
-    let why = match (&*values, &*elsewhere) {
+    let why = match (&*ours, &*others) {
         ([(_, value)], _) if !value.is_empty() => return Ok(value),
         ([_, _, ..], _) => {
             format!("unusable {what}: it is given more than once under [{profile}]; keep one")
         }
-        (_, []) => format!("no {what} under [{profile}]: set {name} there"),
-        (_, [(other, _), ..]) => {
+        (_, [(other, _), ..]) if is_ours(DEFAULT_PROFILE) => {
             let other = printable(other);
             format!(
                 "no {what} under [{profile}], but under [{other}]: to use that section, set \
-                 NCLOUD_PROFILE={other}"
+                 NCLOUD_PROFILE={other} (in code: from_profile)"
             )
         }
+        _ => format!("no {what} under [{profile}]: set {name} there"),
     };
     Err(Error::credentials(why))
 }
@@ -1078,7 +1079,9 @@ fn check_image_name(image_name: &str) -> Result<(), Error> {
     }
     let name = if has_host { rest } else { image_name };
     let (untagged, tag) = name.split_at(name.find([':', '@']).unwrap_or(name.len()));
-    let why = if has_host {
+    let why = if image_name.is_empty() {
+        "is empty"
+    } else if has_host {
         "begins with a host"
     } else if tag.contains('@') {
         "has a digest"
@@ -1114,7 +1117,7 @@ fn is_name(text: &str, separators: &str) -> bool {
 }
 
 /// Refuses a path that a server could read as another resource (RFC 3986, section 5.2.4), and any
-/// `DELETE` but of tags: with a segment missing, or an image name split at its slash, it would
+/// `DELETE` but of a tag: with a segment missing, or an image name split at its slash, it would
 /// delete the image or the registry.
 fn check_path(method: &Method, path: &[&str], query: &[(&str, &str)]) -> Result<(), Error> {
     for segment in path {
@@ -1130,12 +1133,12 @@ fn check_path(method: &Method, path: &[&str], query: &[(&str, &str)]) -> Result<
         }
     }
     let is_delete = method.as_str().eq_ignore_ascii_case("DELETE");
-    let is_tag = matches!(path, ["repositories", _, _, "tags", ..]) && query.is_empty();
+    let is_tag = matches!(path, ["repositories", _, _, "tags", _, ..]) && query.is_empty();
     let why = if path.is_empty() {
         "it has no segments"
     } else if is_delete && !is_tag {
-        "DELETE is for tags: repositories, my-registry, hello/world, tags, 1.0, without a query; \
-         for an image, use delete_image"
+        "DELETE is for a tag, such as [\"repositories\", \"my-registry\", \"hello/world\", \"tags\", \
+         \"1.0\"], without a query; for an image, use delete_image"
     } else {
         return Ok(());
     };
@@ -1157,7 +1160,7 @@ fn check_api_url(api_url: &str) -> Result<Arc<str>, Error> {
             "use https (http for loopback only), no user info, query or fragment, and a path of \
              letters, digits, - . _ ~ and single slashes"
         } else {
-            "pass a URL such as https://ncr.apigw.ntruss.com/ncr/api/v2, or a Region"
+            "use a URL such as https://ncr.apigw.ntruss.com/ncr/api/v2, or a Region (NCLOUD_REGION)"
         };
         Error::invalid(format!("unusable API URL \"{shown}\": {hint}"))
     })
@@ -1526,8 +1529,11 @@ impl Client {
             (300..=399, Some(location)) => format!("{status} to {location}"),
             (401, _) => {
                 let access_key = self.credentials.masked_access_key();
-                let date = header("Date").unwrap_or("unknown".to_owned());
-                format!("{status} (access key {access_key}, the service's clock: {date})")
+                let date = header("Date").map(|date| format!(", the service's clock: {date}"));
+                format!(
+                    "{status} (access key {access_key}{})",
+                    date.unwrap_or_default()
+                )
             }
             (404, _) => format!("{status} from {}", self.api_url),
             _ => status.to_string(),

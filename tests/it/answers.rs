@@ -57,6 +57,13 @@ fn each_status_has_its_kind_and_its_text() {
         assert_eq!(error.to_string(), expected);
     }
     check("400 Bad Request", K::BadRequest, NAMES);
+    let keys = "; check the keys, their permissions and subscription, the site, and this machine's \
+                clock";
+    check(
+        "401 Unauthorized",
+        K::Unauthorized,
+        &format!(" (access key ...abcd){keys}"),
+    );
     check(
         "403 Forbidden",
         K::Forbidden,

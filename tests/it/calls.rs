@@ -115,13 +115,17 @@ fn a_segment_that_could_be_read_as_something_else_is_refused() {
 }
 
 #[test]
-fn delete_is_for_tags() {
+fn delete_is_for_a_tag() {
     let delete = |name: &[u8]| Method::from_bytes(name).unwrap();
-    let rows: [(&[&str], &[(&str, &str)]); 8] = [
+    let rows: [(&[&str], &[(&str, &str)]); 9] = [
         (&["repositories"], &[]),
         (&["repositories", "r"], &[]),
         (&["repositories", "r", "i"], &[]),
-        (&["repositories", "r", "i", "tags"], &[("force", "true")]),
+        (&["repositories", "r", "i", "tags"], &[]),
+        (
+            &["repositories", "r", "i", "tags", "t"],
+            &[("force", "true")],
+        ),
         // An image name that was split at its slash.
         (&["repositories", "r", "hello", "world"], &[]),
         (&["repositories", "r", "hello", "world", "tags"], &[]),
@@ -133,7 +137,7 @@ fn delete_is_for_tags() {
         for (path, query) in rows {
             let text = refused(method.clone(), path, query);
             assert!(
-                text.starts_with("unusable path: DELETE is for tags: "),
+                text.starts_with("unusable path: DELETE is for a tag, such as "),
                 "{text}"
             );
         }

@@ -256,8 +256,8 @@ fn a_profile_is_a_section() {
         pair("B")
     );
     profile(&text, "a", "A false");
-    let missing = "no access key under [test], but under [a]: to use that section, set \
-                   NCLOUD_PROFILE=a (in PATH)";
+    // It is not for this crate to point at another account.
+    let missing = "no access key under [test]: set ncloud_access_key_id there (in PATH)";
     profile(&text, "test", missing);
     let missing = "no access key under [x]: set ncloud_access_key_id there (in PATH)";
     profile("", "x", missing);
@@ -278,7 +278,7 @@ fn keys_that_nobody_pointed_at_are_not_used() {
     let under = |what, section| {
         format!(
             "no {what} key under [DEFAULT], but under [{section}]: to use that section, set \
-             NCLOUD_PROFILE={section} (in PATH)"
+             NCLOUD_PROFILE={section} (in code: from_profile) (in PATH)"
         )
     };
     let under_prod = under("access", "prod");
@@ -310,7 +310,7 @@ fn keys_that_nobody_pointed_at_are_not_used() {
     file(
         format!("{prod}[test]\n{}", pair("T")),
         "no access key under [DEFAULT], but under [prod]: to use that section, set \
-         NCLOUD_PROFILE=prod (in PATH)",
+         NCLOUD_PROFILE=prod (in code: from_profile) (in PATH)",
     );
     file(
         format!("[\u{1b}]\n{}", pair("T")),
@@ -336,7 +336,7 @@ fn keys_that_nobody_pointed_at_are_not_used() {
 fn a_header_cannot_be_hidden() {
     let prod = format!("[prod]\n{}", pair("P"));
     let under_prod = "no access key under [DEFAULT], but under [prod]: to use that section, set \
-                     NCLOUD_PROFILE=prod (in PATH)";
+                     NCLOUD_PROFILE=prod (in code: from_profile) (in PATH)";
     for hidden in [
         "[DEFAULT]\n\u{feff}",
         "[DEFAULT]\n\u{a0}\u{200b}\0",
@@ -492,7 +492,7 @@ fn the_environment_is_read_by_every_name() {
     check(&[&first[..], &[("NCLOUD_PROFILE", "x")]].concat(), OURS);
 
     let differ =
-        |names| format!("no {names} differ, which may mean two accounts; unset one of them");
+        |names| format!("unusable {names} differ, which may mean two accounts; unset one of them");
     let access = "access key: NCLOUD_ACCESS_KEY_ID and NCLOUD_ACCESS_KEY";
     let secret = "secret key: NCLOUD_SECRET_ACCESS_KEY and NCLOUD_SECRET_KEY";
     check(
@@ -504,9 +504,8 @@ fn the_environment_is_read_by_every_name() {
         &differ(secret),
     );
 
-    let empty = |what, name| {
-        format!("no {what} key: {name} is set but empty; give it a value, or unset it")
-    };
+    let empty =
+        |what, name| format!("unusable {what} key: {name} is set but empty; set or unset it");
     for name in ["NCLOUD_ACCESS_KEY_ID", "NCLOUD_ACCESS_KEY"] {
         check(&[(name, "")], &empty("access", name));
         check(&[(name, ""), first[1]], &empty("access", name));
@@ -621,6 +620,14 @@ fn the_environment_comes_before_the_file() {
     ];
 
     home.run(test, &[], &format!("no keys: {SET_BOTH}, or create PATH"));
+    let described = child(
+        test,
+        &[("NCLOUD_PROFILE", "x"), (HOME, home.0.to_str().unwrap())],
+    );
+    assert!(
+        described.starts_with("no keys: cannot read "),
+        "{described}"
+    );
     home.write(&pair("F"));
     home.run(test, &[], "F false");
     home.run(test, &ours, OURS);
@@ -653,8 +660,7 @@ fn the_profile_of_the_environment_picks_the_section() {
     home.run(
         test,
         &[("NCLOUD_PROFILE", "stage")],
-        "no access key under [stage], but under [DEFAULT]: to use that section, set \
-         NCLOUD_PROFILE=DEFAULT (in PATH)",
+        "no access key under [stage]: set ncloud_access_key_id there (in PATH)",
     );
     home.run(test, &[("NCLOUD_PROFILE", "")], EMPTY_PROFILE);
     // It is not for this crate to say which account was meant.
@@ -672,7 +678,7 @@ fn the_profile_of_the_environment_picks_the_section() {
             test,
             &[("NCLOUD_PROFILE", "project"), (name, value)],
             &format!(
-                "no keys: NCLOUD_PROFILE and {name} are both set, which may mean two accounts; \
+                "unusable keys: NCLOUD_PROFILE and {name} are both set, which may mean two accounts; \
                  unset one of them"
             ),
         );

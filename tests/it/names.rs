@@ -44,7 +44,6 @@ fn an_image_name_that_cannot_exist_is_refused_unsent() {
     let long = "a".repeat(256);
     // What has been read as the whole registry, or as something else, on the way.
     for name in [
-        "",
         " ",
         "/",
         "/hello",
@@ -68,6 +67,7 @@ fn an_image_name_that_cannot_exist_is_refused_unsent() {
     ] {
         image(name, name, why);
     }
+    image("", "", "is empty; pass a name such as \"hello/world\"");
     image("\u{200b}", "\\u{200b}", why);
     image("a\nb", "a\\nb", why);
     image("a\u{1b}[31m", "a\\u{1b}[31m", why);

@@ -80,8 +80,8 @@ fn the_environment_picks_the_region() {
         ],
         &format!("unusable API URL \"http://example.com\": {why}"),
     );
-    let why = "pass a URL such as https://ncr.apigw.ntruss.com/ncr/api/v2, or a Region (in \
-               NCR_API_URL)";
+    let why = "use a URL such as https://ncr.apigw.ntruss.com/ncr/api/v2, or a Region \
+               (NCLOUD_REGION) (in NCR_API_URL)";
     for value in ["", "KR"] {
         from_env(
             &[("NCR_API_URL", value), ("NCLOUD_REGION", "KR")],
@@ -285,7 +285,8 @@ fn an_api_url_is_https_or_loopback() {
     let shown = format!("{start}{}…", "a".repeat(512 - start.len()));
     refused(&format!("{start}{}", "a".repeat(70_000)), &shown, why);
 
-    let why = "pass a URL such as https://ncr.apigw.ntruss.com/ncr/api/v2, or a Region";
+    let why = "use a URL such as https://ncr.apigw.ntruss.com/ncr/api/v2, or a Region \
+               (NCLOUD_REGION)";
     for api_url in ["", "/", "KR", "example.com/a"] {
         refused(api_url, api_url, why);
     }
