@@ -351,7 +351,7 @@ fn a_list_is_complete_or_an_error() {
     check(
         first,
         answer("302 Found", "Location: /\r\n", ""),
-        "302 Found: \n",
+        "302 Found:\n",
     );
 }
 
