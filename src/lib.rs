@@ -538,6 +538,8 @@ const ACCESS_KEY_VARIABLES: [&str; 2] = ["NCLOUD_ACCESS_KEY_ID", "NCLOUD_ACCESS_
 const SECRET_KEY_VARIABLES: [&str; 2] = ["NCLOUD_SECRET_ACCESS_KEY", "NCLOUD_SECRET_KEY"];
 /// The section of a key file whose keys may also stand above the first header.
 const DEFAULT_PROFILE: &str = "DEFAULT";
+/// What may stand before a setting of a key file: any other character makes the line a comment.
+const BEFORE_A_SETTING: [char; 3] = [' ', '\t', '\u{feff}'];
 const SET_BOTH_KEYS: &str = "set NCLOUD_ACCESS_KEY_ID and NCLOUD_SECRET_ACCESS_KEY";
 
 impl Credentials {
@@ -599,11 +601,10 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// As for [`from_file`](Credentials::from_file), and if `profile` is empty or not Unicode.
+    /// As for [`from_file`](Credentials::from_file), and if `profile` is empty.
     pub fn from_profile(path: impl AsRef<Path>, profile: &str) -> Result<Credentials, Error> {
-        if profile.is_empty() || profile.contains(char::REPLACEMENT_CHARACTER) {
-            let text = "no keys: the profile is empty or not Unicode; set NCLOUD_PROFILE to the \
-                        name of a section, or unset it";
+        if profile.is_empty() {
+            let text = "no keys: the profile is empty; name a section, or unset NCLOUD_PROFILE";
             return Err(Error::credentials(text));
         }
         let path = path.as_ref();
@@ -756,6 +757,11 @@ fn read_key_file(path: &Path) -> io::Result<String> {
     if content.len() > MAX_READ {
         return Err(io::Error::other("it is longer than 64 KiB"));
     }
+    if content.contains(&0) {
+        return Err(io::Error::other(
+            "it is not text in UTF-8; is it in UTF-16?",
+        ));
+    }
     // Comments may be in any encoding; a key that is not ASCII is refused.
     Ok(String::from_utf8_lossy(&content).into_owned())
 }
@@ -765,14 +771,12 @@ fn key_in_file<'a>(text: &'a str, profile: &str, what: &str, name: &str) -> Resu
     let mut section = DEFAULT_PROFILE; // of the line at hand
     let values = text.lines().filter_map(|line| {
         section = section_opened_by(line).unwrap_or(section);
-        // Any other character makes the line a comment.
-        let line = line.trim_start_matches([' ', '\t', '\u{feff}']);
-        let (key, value) = line.split_once('=')?;
+        let (key, value) = line.trim_start_matches(BEFORE_A_SETTING).split_once('=')?;
         (key.trim_ascii_end() == name).then_some((section, value.trim_ascii()))
     });
     let is_ours = |section: &str| section.eq_ignore_ascii_case(profile);
     let (ours, mut others): (Vec<_>, Vec<_>) = values.partition(|(section, _)| is_ours(section));
-    others.retain(|(_, value)| !value.is_empty());
+    others.retain(|(section, value)| !section.is_empty() && !value.is_empty());
     let profile = printable(profile);
     let why = match (&*ours, &*others) {
         ([(_, value)], _) if !value.is_empty() => return Ok(value),
@@ -791,17 +795,20 @@ fn key_in_file<'a>(text: &'a str, profile: &str, what: &str, name: &str) -> Resu
     Err(Error::credentials(why))
 }
 
-/// The section that a line opens. Characters that editors show as the end of a line, or not at all,
-/// must not hide a header. One that is not closed opens a section named by its whole text.
+/// The name of the section that a line opens. It is empty, which no profile is, unless the line
+/// begins with its one header, and that is closed and in UTF-8: what editors show as the end of a
+/// line, or not at all, must neither hide a header nor name a section.
 fn section_opened_by(line: &str) -> Option<&str> {
     let pieces = line.split(['\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}']);
-    let mut headers = pieces.filter_map(|piece| {
-        let piece = piece.trim_start_matches(|c: char| !c.is_ascii_graphic());
-        let header = piece.strip_prefix('[')?;
-        let (name, _) = header.split_once(']').unwrap_or((piece, ""));
-        Some(name.trim_ascii())
-    });
-    headers.next_back()
+    let visible = pieces.map(|piece| piece.trim_start_matches(|c: char| !c.is_ascii_graphic()));
+    let headers = visible.filter(|piece| piece.starts_with('[')).count();
+    let first = line.trim_start_matches(BEFORE_A_SETTING).strip_prefix('[');
+    match first.and_then(|first| first.split_once(']')) {
+        Some((name, _)) if headers == 1 && !name.contains(char::REPLACEMENT_CHARACTER) => {
+            Some(name.trim_ascii())
+        }
+        _ => (headers > 0).then_some(""),
+    }
 }
 
 /// One path segment, percent-encoded: the unreserved characters `A-Z a-z 0-9 - . _ ~` are kept;
@@ -1097,8 +1104,10 @@ fn check_image_name(image_name: &str) -> Result<(), Error> {
     };
     let hint = match (is_image_name(untagged), tag) {
         (true, "") => format!("; pass \"{untagged}\""),
-        (true, _) => format!("; to delete the image with all its tags, pass \"{untagged}\""),
-        (false, _) => "; pass a name such as \"hello/world\"".to_owned(),
+        (true, _) if !tag.contains('/') => {
+            format!("; to delete the image with all its tags, pass \"{untagged}\"")
+        }
+        _ => "; pass a name such as \"hello/world\"".to_owned(),
     };
     Err(Error::invalid(format!("the image name {why}{hint}")))
 }
@@ -1237,17 +1246,21 @@ impl Client {
                 return Ok(()); // an earlier attempt deleted it
             }
             in_doubt |= failure.effect == Effect::Possible;
-            let time_left = self.timeout.saturating_sub(started.elapsed());
-            let asked_wait = failure.error.retry_after.unwrap_or_default();
-            let wait = backoff(attempts).min(time_left / 2).max(asked_wait);
+            let mut error = failure.error.about(registry, image_name);
+            (error.attempts, error.may_have_been_deleted) = (attempts, in_doubt);
             // A request without time for its answer would turn a certain "no" into a "maybe".
-            let is_too_late = time_left.saturating_sub(wait) <= self.timeout / 8;
-            if failure.next == Next::GiveUp || attempts >= self.max_attempts || is_too_late {
-                let mut error = failure.error.about(registry, image_name);
-                (error.attempts, error.may_have_been_deleted) = (attempts, in_doubt);
+            let time_left = || self.timeout.saturating_sub(started.elapsed());
+            let is_too_late = |wait| time_left().saturating_sub(wait) <= self.timeout / 8;
+            let asked_wait = error.retry_after.unwrap_or_default();
+            let wait = backoff(attempts).min(time_left() / 2).max(asked_wait);
+            let is_last = failure.next == Next::GiveUp || attempts >= self.max_attempts;
+            if is_last || is_too_late(wait) {
                 return Err(error);
             }
             thread::sleep(wait);
+            if is_too_late(Duration::ZERO) {
+                return Err(error); // the whole process slept
+            }
         }
     }
 
@@ -1258,7 +1271,7 @@ impl Client {
         let is_last = number >= self.max_attempts || time_left < self.timeout / 4;
         let share = if is_last { time_left } else { time_left / 2 };
         let own = self.agent.config().timeouts();
-        let timeout = shorter(own.global, share.max(SHORTEST_ATTEMPT));
+        let timeout = shorter(own.per_call, shorter(own.global, share)).max(SHORTEST_ATTEMPT);
         // Even through a proxy (lookup, connect, CONNECT), these expire before the attempt does, so
         // a timeout there proves that nothing was sent.
         let mut config = self
@@ -1378,8 +1391,11 @@ impl Answer {
     }
 
     fn header(&self, name: &str) -> Option<String> {
-        let value = self.head.headers.get(name)?;
-        Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+        let values = self.head.headers.get_all(name).iter();
+        let values: Vec<_> = values
+            .map(|value| String::from_utf8_lossy(value.as_bytes()))
+            .collect();
+        (!values.is_empty()).then(|| values.join(", ")) // RFC 9110, section 5.3
     }
 
     /// 204 is the vendor's documented success; 200 and 201 are successes common to its operations,
@@ -1450,7 +1466,9 @@ fn classify_error(error: &ureq::Error, elapsed: Duration) -> (ErrorKind, Effect,
     match error {
         E::Timeout(T::Resolve | T::Connect) => (K::Timeout, Effect::None, Again),
         E::Timeout(_) => (K::Timeout, Effect::Possible, Again),
-        E::HostNotFound | E::ConnectProxyFailed(_) => (K::Transport, Effect::None, Again),
+        E::HostNotFound | E::ConnectionFailed | E::ConnectProxyFailed(_) => {
+            (K::Transport, Effect::None, Again)
+        }
         _ if is_untrusted_certificate(error) => (K::Transport, Effect::None, GiveUp),
         #[cfg(feature = "native-tls")]
         E::NativeTls(_) => (K::Transport, Effect::None, Again), // from setting TLS up
@@ -1526,7 +1544,10 @@ impl Client {
         let status = answer.head.status;
         let header = |name| answer.header(name).map(|text| self.said(&text));
         match (status.as_u16(), header("Location")) {
-            (300..=399, Some(location)) => format!("{status} to {location}"),
+            // What comes before an @ may be a password.
+            (300..=399, Some(location)) if !location.contains('@') => {
+                format!("{status} to {location}")
+            }
             (401, _) => {
                 let access_key = self.credentials.masked_access_key();
                 let date = header("Date").map(|date| format!(", the service's clock: {date}"));

@@ -148,6 +148,11 @@ fn the_words_of_the_service_are_shown() {
         "my-registry/hello/world was not deleted: 403 Forbidden; give the account permission to \
          delete images in this registry"
     );
+    let headers = "Location: https://user:secret@login.example.com/\r\n";
+    assert_eq!(
+        text(answer("302 Found", headers, "")),
+        format!("my-registry/hello/world may have been deleted: 302 Found{UNEXPECTED}{FIND_OUT}")
+    );
     let headers = "Location: https://login.example.com/?next=/\r\n";
     assert_eq!(
         text(answer("302 Found", headers, "")),
@@ -307,7 +312,8 @@ const OF_OTHERS: [&str; 15] = [
 ];
 
 /// 404s of which a part is missing, or may be.
-const CUT: [&str; 11] = [
+const CUT: [&str; 12] = [
+    "HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: gzip\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
     "HTTP/1.1 404 Not Found\r\n\r\n",
     "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 90\r\n\r\n",
     "HTTP/1.1 404 Not Found\r\nContent-Length: 100\r\n\r\n{\"returnCode\":\"404\"}",

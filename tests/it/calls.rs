@@ -243,14 +243,19 @@ fn the_timeout_holds_under_any_agent() {
         exchange.wait_for_close();
         crate::gateway::Then::Close
     });
-    let client = builder(&gateway)
-        .timeout(Duration::from_millis(300))
-        .build()
-        .unwrap();
-    let started = Instant::now();
-    let error = ureq::run(client.sign_delete_image("r", "i").unwrap()).unwrap_err();
-    assert!(matches!(error, ureq::Error::Timeout(_)), "{error}");
-    assert!(started.elapsed() < Duration::from_secs(5));
+    let short = Duration::from_millis(300);
+    let config = ureq::Agent::config_builder().timeout_global(Some(short));
+    let agent = config.build().new_agent();
+    for builder in [
+        builder(&gateway).timeout(short),
+        builder(&gateway).agent(agent),
+    ] {
+        let client = builder.build().unwrap();
+        let started = Instant::now();
+        let error = ureq::run(client.sign_delete_image("r", "i").unwrap()).unwrap_err();
+        assert!(matches!(error, ureq::Error::Timeout(_)), "{error}");
+        assert!(started.elapsed() < Duration::from_secs(5));
+    }
 }
 
 #[test]

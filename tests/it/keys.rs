@@ -181,8 +181,8 @@ fn file(content: impl AsRef<[u8]>, expected: &str) {
     );
 }
 
-const EMPTY_PROFILE: &str = "no keys: the profile is empty or not Unicode; set NCLOUD_PROFILE to \
-                             the name of a section, or unset it";
+const EMPTY_PROFILE: &str =
+    "no keys: the profile is empty; name a section, or unset NCLOUD_PROFILE";
 
 /// Two lines with both keys.
 fn pair(of: &str) -> String {
@@ -264,9 +264,6 @@ fn a_profile_is_a_section() {
     let empty = EMPTY_PROFILE;
     profile(&text, "", empty);
     profile(format!("[]\n{}", pair("E")), "", empty);
-    // Names that are not Unicode could stand for one another.
-    let text = [b"[\xb0\xb3]\n", pair("O").as_bytes()].concat();
-    profile(&text, "\u{fffd}\u{fffd}", empty);
 }
 
 #[test]
@@ -317,9 +314,10 @@ fn keys_that_nobody_pointed_at_are_not_used() {
         &under("access", "\\u{1b}"),
     );
     // No header either.
+    file(format!("[DEFAULT\n{}", pair("T")), no_access);
     file(
-        format!("[DEFAULT\n{}", pair("T")),
-        &under("access", "[DEFAULT"),
+        format!("[ncloud_access_key_id = X\n{}", pair("T")),
+        no_access,
     );
     // No pair is put together from two sections.
     file(
@@ -332,30 +330,58 @@ fn keys_that_nobody_pointed_at_are_not_used() {
     );
 }
 
+const NO_ACCESS_KEY: &str =
+    "no access key under [DEFAULT]: set ncloud_access_key_id there (in PATH)";
+
+/// What an editor may show as the end of a line, or not at all, or what is prose.
+const HIDING: [&str; 12] = [
+    "\u{a0}\u{200b}\0",
+    "• ",
+    "기존 ",
+    "# old\r",
+    "# old\u{2028}",
+    "# old\u{2029}",
+    "# old\u{b}",
+    "# old\u{c}",
+    "# old\u{85}",
+    "ncloud_region = KR\u{2028}",
+    "[other]\u{2028}",
+    "[other]\r",
+];
+
 #[test]
 fn a_header_cannot_be_hidden() {
-    let prod = format!("[prod]\n{}", pair("P"));
-    let under_prod = "no access key under [DEFAULT], but under [prod]: to use that section, set \
-                     NCLOUD_PROFILE=prod (in code: from_profile) (in PATH)";
-    for hidden in [
-        "[DEFAULT]\n\u{feff}",
-        "[DEFAULT]\n\u{a0}\u{200b}\0",
-        "[DEFAULT]\r",
-        "# old\r",
-        "• ",
-        "# old\u{2028}",
-        "# old\u{2029}",
-        "# old\u{b}",
-        "# old\u{c}",
-        "# old\u{85}",
-    ] {
-        file(format!("{hidden}{prod}"), under_prod);
+    for hiding in HIDING {
+        // A NUL byte is no text at all.
+        let hiding = hiding.replace('\0', "\u{1}");
+        file(format!("{hiding}[prod]\n{}", pair("P")), NO_ACCESS_KEY);
+        let text = format!("[DEFAULT]\n{hiding}[prod] x\n{}", pair("P"));
+        file(text, NO_ACCESS_KEY);
     }
 }
 
 #[test]
+fn what_may_hide_a_header_opens_no_section() {
+    for hiding in HIDING {
+        let hiding = hiding.replace('\0', "\u{1}");
+        let text = format!("[prod]\n{hiding}[DEFAULT] differs\n{}", pair("P"));
+        file(&text, NO_ACCESS_KEY);
+        profile(
+            text.replace("DEFAULT", "stage"),
+            "stage",
+            "no access key under [stage]: set ncloud_access_key_id there (in PATH)",
+        );
+    }
+    // Names that are not Unicode could stand for one another.
+    let text = [b"[\xb0\xb3]\n", pair("O").as_bytes()].concat();
+    file(&text, NO_ACCESS_KEY);
+    let missing =
+        "no access key under [\u{fffd}\u{fffd}]: set ncloud_access_key_id there (in PATH)";
+    profile(&text, "\u{fffd}\u{fffd}", missing);
+}
+
+#[test]
 fn a_comment_is_a_comment_whatever_it_begins_with() {
-    let missing = "no access key under [DEFAULT]: set ncloud_access_key_id there (in PATH)";
     for mark in [
         "#",
         "# ",
@@ -376,7 +402,10 @@ fn a_comment_is_a_comment_whatever_it_begins_with() {
         "# old\u{2028}",
     ] {
         let comment = format!("{mark}ncloud_access_key_id = OTHER\n");
-        file(format!("{comment}ncloud_secret_access_key = s\n"), missing);
+        file(
+            format!("{comment}ncloud_secret_access_key = s\n"),
+            NO_ACCESS_KEY,
+        );
         let ours = format!(
             "{comment}ncloud_access_key_id = {ACCESS_KEY}\nncloud_secret_access_key = {SECRET_KEY}"
         );
@@ -426,6 +455,12 @@ fn a_file_that_cannot_be_used_says_why() {
         "unusable access key: it contains a character that is not printable ASCII; copy it again \
          (in PATH)",
     );
+    let utf_16: Vec<_> = pair("K")
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let no_text = "no keys: cannot read PATH: it is not text in UTF-8; is it in UTF-16?";
+    file(&utf_16, no_text);
     let fill = |length: usize| pair("K") + &"#".repeat(length - pair("K").len());
     file(fill(64 * 1024), "K false");
     let too_long = "no keys: cannot read PATH: it is longer than 64 KiB";
@@ -644,6 +679,8 @@ fn the_environment_comes_before_the_file() {
         }
     }
 
+    let odd_home = child(test, &[(HOME, "/no\nhome")]);
+    assert!(odd_home.contains("or create /no\\nhome"), "{odd_home}");
     let homeless = child(test, &[(HOME, "")]);
     assert_eq!(homeless, format!("no keys: {SET_BOTH}"));
 }

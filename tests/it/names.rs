@@ -126,6 +126,12 @@ fn a_likely_mistake_in_an_image_name_is_told() {
         let why = "has a digest; to delete the image with all its tags, pass \"hello/world\"";
         image(name, name, why);
     }
+    image("a:1/b", "a:1/b", "begins with a host; pass \"b\"");
+    image(
+        "a/b:1/c",
+        "a/b:1/c",
+        "has a tag; pass a name such as \"hello/world\"",
+    );
     image(":", ":", "has a tag; pass a name such as \"hello/world\"");
     for name in ["hello%2Fworld", "100%"] {
         image(

@@ -222,7 +222,7 @@ fn a_slow_proxy_does_not_hold_a_call_beyond_its_time() {
         let _ = client.read(&mut [0]); // until the client gives up
         request
     });
-    let timeout = Duration::from_secs(2);
+    let timeout = Duration::from_secs(4);
     let proxy = ureq::Proxy::new("http://proxy.example.com:3128").unwrap();
     let config = ureq::Agent::config_builder().proxy(Some(proxy)).build();
     let connector = ().chain(ConnectProxyConnector::default()).chain(Slow(address));

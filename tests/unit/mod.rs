@@ -85,6 +85,7 @@ fn what_ureq_reports_is_sorted() {
             N::Again,
         ),
         (E::HostNotFound, K::Transport, F::None, N::Again),
+        (E::ConnectionFailed, K::Transport, F::None, N::Again),
         (
             E::ConnectProxyFailed("407".into()),
             K::Transport,
@@ -135,6 +136,18 @@ fn what_ureq_reports_is_sorted() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn what_ureq_reports_stays_on_a_line() {
+    let client = Client::new(Region::Korea, Credentials::new("a", "s").unwrap());
+    let error = ureq::Error::ConnectProxyFailed("a\nb\u{1b}".into());
+    let failure = client.unanswered(&error, Duration::ZERO, Duration::ZERO);
+    assert_eq!(
+        failure.error.to_string(),
+        "no connection to ncr.apigw.ntruss.com: CONNECT proxy failed: a\\nb\\u{1b}; check the \
+         network, the proxy and the API URL"
+    );
 }
 
 #[test]
