@@ -636,8 +636,8 @@ impl Credentials {
             return match profile.filter(|profile| !profile.is_empty()) {
                 None => Credentials::from_env(),
                 Some(_) => Err(Error::credentials(format!(
-                    "unusable keys: NCLOUD_PROFILE and {name} are both set, which may mean two accounts; \
-                     unset one of them"
+                    "unusable keys: NCLOUD_PROFILE and {name} are both set, which may mean two \
+                     accounts; unset one of them"
                 ))),
             };
         }
@@ -683,17 +683,9 @@ impl Credentials {
     /// # Ok::<(), ncloud_container_registry::Error>(())
     /// ```
     pub fn sign(&self, method: &str, request_target: &str, timestamp_ms: u64) -> String {
-        let (timestamp, access_key) = (timestamp_ms.to_string(), &*self.access_key);
+        let (target, time, key) = (request_target, timestamp_ms.to_string(), self.access_key());
         let mut hmac = Hmac::clone(&self.hmac);
-        for part in [
-            method,
-            " ",
-            request_target,
-            "\n",
-            &timestamp,
-            "\n",
-            access_key,
-        ] {
+        for part in [method, " ", target, "\n", &time, "\n", key] {
             hmac.update(part.as_bytes());
         }
         BASE64_STANDARD.encode(hmac.finalize().into_bytes())
