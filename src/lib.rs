@@ -1138,8 +1138,8 @@ fn check_path(method: &Method, path: &[&str], query: &[(&str, &str)]) -> Result<
     let why = if path.is_empty() {
         "it has no segments"
     } else if is_delete && !is_tag {
-        "DELETE is for a tag, such as [\"repositories\", \"my-registry\", \"hello/world\", \"tags\", \
-         \"1.0\"], without a query; for an image, use delete_image"
+        "DELETE is for a tag, such as [\"repositories\", registry, image, \"tags\", tag], without \
+         a query; for an image, use delete_image"
     } else {
         return Ok(());
     };
