@@ -475,7 +475,13 @@ fn an_attempt_for_which_no_time_is_left_after_a_wait_is_not_made() {
         let pid = pid.to_owned();
         exchange.send(answer("429 Too Many Requests", "Retry-After: 2\r\n", ""));
         thread::spawn(move || {
-            let signal = |name: &str| Command::new("kill").arg(name).arg(&pid).status().unwrap();
+            let signal = |name: &str| {
+                let kill = format!("kill {name} {pid}"); // which every shell has built in
+                Command::new("/bin/sh")
+                    .args(["-c", &kill])
+                    .status()
+                    .unwrap()
+            };
             thread::sleep(seconds(0.5)); // the client waits for two seconds now
             signal("-STOP");
             thread::sleep(seconds(4.0));
