@@ -518,7 +518,8 @@ impl AsRef<str> for Region {
     }
 }
 
-/// A variable of the environment. What is not Unicode becomes U+FFFD, which every caller refuses.
+/// A variable of the environment. What is not Unicode becomes U+FFFD, which is in no name, key or
+/// URL.
 fn variable(name: &str) -> Option<String> {
     Some(env::var_os(name)?.to_string_lossy().into_owned())
 }
@@ -590,7 +591,7 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Credentials`] if the file cannot be read or is longer than 64 KiB, if the
+    /// [`ErrorKind::Credentials`] if the file cannot be read, is UTF-16 or longer than 64 KiB, if the
     /// section lacks or repeats a key, or if [`new`](Credentials::new) refuses one.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Credentials, Error> {
         Credentials::from_profile(path, DEFAULT_PROFILE)
