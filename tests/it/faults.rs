@@ -512,7 +512,7 @@ fn suffer(faults: &[&Fault]) -> (Result<(), Error>, Gateway) {
         .max_idle_connections(0) // each attempt is led anew
         // Far more than an answer needs, even where hundreds of tests share a core.
         .timeout_connect(Some(Duration::from_secs(1)))
-        .timeout_global(Some(Duration::from_secs(3)))
+        .timeout_global(Some(Duration::from_secs(2)))
         .build();
     let signpost = Signpost {
         gateway: gateway.address(),

@@ -55,7 +55,7 @@ fn client(gateway: &Gateway) -> Client {
 fn in_parallel<T: Sync>(rows: &[T], check: impl Fn(&T) + Sync) {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        for _ in 0..200 {
+        for _ in 0..300 {
             scope.spawn(|| {
                 while let Some(row) = rows.get(next.fetch_add(1, Ordering::SeqCst)) {
                     check(row);
