@@ -1,20 +1,21 @@
 //! How often a call tries, how long it waits, and when it ends.
 
-use std::fs::File;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ncloud_container_registry::ErrorKind;
 use ncloud_container_registry::ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ncloud_container_registry::ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ncloud_container_registry::ureq::{self, config::Config, http::Uri};
-use ncloud_container_registry::{Error, ErrorKind};
 
 use crate::faults::deaf_address;
 use crate::gateway::{Exchange, Gateway, Then, answer};
-use crate::{Background, builder, builder_at, client, if_child, in_parallel, run_child};
+use crate::{Background, builder, builder_at, client, in_parallel};
+#[cfg(target_os = "linux")]
+use crate::{if_child, run_child};
 
 /// More than a machine under load needs to notice that the time is up.
 const SLACK: Duration = Duration::from_secs(2);
@@ -407,6 +408,9 @@ fn a_refused_connection_leaves_no_doubt_within_a_second() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_lack_of_files_leaves_no_doubt() {
+    use ncloud_container_registry::Error;
+    use std::fs::File;
+
     fn describe(outcome: Result<bool, Error>) -> String {
         match outcome {
             Ok(existed) => format!("existed: {existed}"),
