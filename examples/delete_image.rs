@@ -15,7 +15,8 @@ For more, use --help.
 ";
 
 const HELP: &str = "\
-Deletes images, each with all of its tags. This cannot be undone.
+Deletes images, each with all of its tags. This cannot be undone. Nothing is deleted if one of the
+names cannot exist.
 
 usage: delete_image [--dry-run] [--if-exists] REGISTRY IMAGE...
 
@@ -27,7 +28,7 @@ Keys:   NCLOUD_ACCESS_KEY_ID and NCLOUD_SECRET_ACCESS_KEY, or the file ~/.ncloud
 Region: NCLOUD_REGION: KR, SGN or JPN (with NCLOUD_SITE=gov: KR or KRS; fin: FKR), or an API URL in
         NCR_API_URL
 
-Exit status: 0 on success, 1 if an image failed, 2 for wrong usage or settings.
+Exit status: 0 on success, 1 if an image could not be deleted, 2 for wrong usage, settings or names.
 ";
 
 fn main() -> ExitCode {
@@ -53,19 +54,30 @@ fn main() -> ExitCode {
         eprint!("a name is empty; is a variable unset?\n{USAGE}");
         return ExitCode::from(2);
     }
-    let client = match Client::from_env() {
-        Ok(client) => client,
+    // Every name is checked before anything is deleted.
+    let signed = Client::from_env().and_then(|client| {
+        let requests = images
+            .iter()
+            .map(|image| client.sign_delete_image(registry, image));
+        let requests: Vec<_> = requests.collect::<Result<_, Error>>()?;
+        Ok((client, requests))
+    });
+    let (client, requests) = match signed {
+        Ok(signed) => signed,
         Err(error) => {
             eprintln!("{error}");
             return ExitCode::from(2);
         }
     };
     let mut status = ExitCode::SUCCESS;
-    for image in images {
+    for (image, request) in images.iter().zip(requests) {
         let done = if is_given("--dry-run") {
-            preview(&client, registry, image)
+            let (method, url) = (request.method(), request.uri());
+            Ok(format!("would delete {registry}/{image}: {method} {url}"))
         } else if is_given("--if-exists") {
-            delete_if_exists(&client, registry, image)
+            let existed = client.delete_image_if_exists(registry, image);
+            let what = |existed| if existed { "deleted" } else { "absent" };
+            existed.map(|existed| format!("{} {registry}/{image}", what(existed)))
         } else {
             let deleted = client.delete_image(registry, image);
             deleted.map(|()| format!("deleted {registry}/{image}"))
@@ -80,16 +92,4 @@ fn main() -> ExitCode {
         }
     }
     status
-}
-
-fn preview(client: &Client, registry: &str, image: &str) -> Result<String, Error> {
-    let request = client.sign_delete_image(registry, image)?;
-    let (method, url) = (request.method(), request.uri());
-    Ok(format!("would delete {registry}/{image}: {method} {url}"))
-}
-
-fn delete_if_exists(client: &Client, registry: &str, image: &str) -> Result<String, Error> {
-    let existed = client.delete_image_if_exists(registry, image)?;
-    let what = if existed { "deleted" } else { "absent" };
-    Ok(format!("{what} {registry}/{image}"))
 }

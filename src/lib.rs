@@ -1,3 +1,13 @@
+//! [`Client::builder`]: Client::builder
+//! [`Client::from_env`]: Client::from_env
+//! [`Credentials`]: Credentials
+//! [`delete_image_if_exists`]: Client::delete_image_if_exists
+//! [`get`]: Client::get
+//! [`max_attempts`]: ClientBuilder::max_attempts
+//! [`may_have_been_deleted`]: Error::may_have_been_deleted
+//! [`sign_delete_image`]: Client::sign_delete_image
+//! [`sign_request`]: Client::sign_request
+//! [`timeout`]: ClientBuilder::timeout
 #![doc = include_str!("../README.md")]
 
 use std::fmt::{self, Debug, Display, Formatter};
@@ -13,22 +23,23 @@ use std::{env, thread};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use ureq::http::{self, HeaderValue, Method, Request, Response, Uri, Version};
+use ureq::http::{self, HeaderValue, Method, Request, Uri, Version};
 
-/// The HTTP client beneath this crate, so that a caller can build the [`ureq::Agent`] for
-/// [`ClientBuilder::agent`], and send a signed [`ureq::http::Request`], with the version that this
-/// crate uses.
+/// The HTTP client beneath this crate, in the version that it uses: a caller needs it to build the
+/// [`ureq::Agent`] for [`ClientBuilder::agent`], and to send a signed [`ureq::http::Request`].
 pub use ureq;
 
-/// More than a call needs, and less than the centuries on which ureq panics.
-const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
-/// Bytes of an answer's body, or of a key file, that are read: more than either ever needs.
-const MAX_READ: usize = 64 * 1024;
+/// Enough for a slow day of the service, and short enough for a person to wait for.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longer than any call needs. `Instant` overflows on centuries, and ureq would panic.
+const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+/// The third attempt settles what the first leaves unknown where the second meets a 409.
+const DEFAULT_MAX_ATTEMPTS: u32 = 3;
 
-/// Deletes images from the registries of one region.
+/// Deletes images from the registries of one region, and reads from its API.
 ///
-/// Cloning is cheap. Clones share the connection pool, and so can threads: one client is enough
-/// for a program.
+/// Cloning is cheap. Clones share the connection pool, and threads can share a client: one is
+/// enough for a program.
 ///
 /// # Examples
 ///
@@ -55,42 +66,36 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client for `region`, with the defaults of [`ClientBuilder`].
+    /// Creates a client for `region`, with the defaults of [`ClientBuilder`].
     pub fn new(region: Region, credentials: Credentials) -> Client {
-        Client {
-            credentials,
-            api_url: region.api_url().into(),
-            agent: default_agent(),
-            lacks_tls: cfg!(not(any(feature = "rustls", feature = "native-tls"))),
-            timeout: Duration::from_secs(60),
-            max_attempts: 3,
-        }
+        Client::builder(region, credentials).0
     }
 
-    /// A client configured from the environment, as by [`ClientBuilder::from_env`].
+    /// Creates a client from the environment, as [`ClientBuilder::from_env`] reads it.
     ///
     /// # Errors
     ///
-    /// As for [`ClientBuilder::from_env`].
+    /// [`ErrorKind::Credentials`] for the keys, [`ErrorKind::InvalidInput`] for an API URL or a
+    /// region that is missing or unusable.
     pub fn from_env() -> Result<Client, Error> {
         ClientBuilder::from_env()?.build()
     }
 
-    /// A builder for a client with other settings. `api_url` is a [`Region`], or an API URL with
-    /// its path, such as `https://ncr.apigw.ntruss.com/ncr/api/v2`. Some of the vendor's pages call
-    /// the bare host the API URL; with that, the service knows none of the paths.
+    /// Creates a builder for a client with other settings. `api_url` is a [`Region`], or an API URL
+    /// with its path, such as `https://ncr.apigw.ntruss.com/ncr/api/v2`. (Some of the vendor's pages
+    /// call the host alone the API URL. Without the path, the service knows no operation.)
     ///
     /// A URL must be `https`, or `http` to a loopback address or `localhost`, and must have no user
-    /// info, query or fragment. Its path may have unreserved characters only ([RFC 3986], section
-    /// 2.3), and no empty or dot segments. A trailing slash makes no difference.
-    /// [`build`](ClientBuilder::build) refuses any other.
+    /// info, query or fragment. Its path may have unreserved characters ([RFC 3986], section 2.3)
+    /// and `:`, and no empty or dot segments. A trailing slash makes no difference.
+    /// [`build`](ClientBuilder::build) refuses any other URL.
     ///
     /// [RFC 3986]: https://www.rfc-editor.org/rfc/rfc3986
     ///
     /// # Examples
     ///
-    /// A loopback listener can stand in for the service in a test of your own program. (Give
-    /// another answer than this a `Content-Length`.)
+    /// A loopback listener can stand in for the service in a test of your own program. (A response
+    /// with a body needs a `Content-Length`.)
     ///
     /// ```
     /// use std::{io::Read, io::Write, net::TcpListener, thread};
@@ -109,16 +114,22 @@ impl Client {
     /// ```
     pub fn builder(api_url: impl AsRef<str>, credentials: Credentials) -> ClientBuilder {
         ClientBuilder(Client {
+            credentials,
             api_url: api_url.as_ref().into(),
-            ..Client::new(Region::Korea, credentials)
+            agent: default_agent(),
+            lacks_tls: cfg!(not(any(feature = "rustls", feature = "native-tls"))),
+            timeout: DEFAULT_TIMEOUT,
+            max_attempts: DEFAULT_MAX_ATTEMPTS,
         })
     }
 
     /// Deletes the image `image_name`, with all of its tags, from `registry`.
     ///
     /// Both names are passed unencoded (`hello/world`). `Ok` means that the image is gone: the
-    /// service confirmed the deletion (204, or 200 or 201 with `Content-Length: 0`), or it no
-    /// longer finds the image after an attempt whose outcome is unknown.
+    /// service confirmed the deletion (204, or 200 or 201 with `Content-Length: 0`), or an attempt's
+    /// outcome was unknown and the service then reported that there is no such image. It reports
+    /// the same for a registry that does not exist, so after an unknown outcome a misspelt registry
+    /// is `Ok`, too.
     ///
     /// Source: [Delete image](https://api.ncloud-docs.com/docs/en/containerregistry-deleteimage).
     ///
@@ -127,7 +138,7 @@ impl Client {
     /// [`ErrorKind::InvalidInput`] for a name that cannot exist, before anything is sent;
     /// [`ErrorKind::NotFound`] if the registry has no such image; the other kinds, except
     /// [`Credentials`](ErrorKind::Credentials), as [`ErrorKind`] describes them.
-    /// [`may_have_been_deleted`](Error::may_have_been_deleted) tells if the outcome is unknown.
+    /// [`may_have_been_deleted`](Error::may_have_been_deleted) tells whether the outcome is unknown.
     ///
     /// # Examples
     ///
@@ -137,17 +148,18 @@ impl Client {
     /// # Ok::<(), ncloud_container_registry::Error>(())
     /// ```
     pub fn delete_image(&self, registry: &str, image_name: &str) -> Result<(), Error> {
-        self.send(registry, image_name)
+        let path = ["repositories", registry, image_name];
+        self.run(Operation::Delete, &path, &[]).map(drop)
     }
 
-    /// Like [`delete_image`](Client::delete_image), but a missing image is not an error: `true` if
-    /// it was deleted, `false` if it did not exist.
+    /// Deletes an image as [`delete_image`](Client::delete_image) does, but a missing image is not
+    /// an error: `true` if it was deleted, `false` if it did not exist.
     ///
-    /// It is also `true` if the service no longer finds the image after an attempt whose outcome is
-    /// unknown. The service gives the same answer for a registry that does not exist, so a misspelt
-    /// registry is `false` too, as is an empty 404, or a JSON one, of a gateway before the service.
-    /// The service may answer 500, not 404, for a missing image; that is an error, since a 500
-    /// proves nothing: list the registry to find out (see [`sign_request`](Client::sign_request)).
+    /// `true` also means that an attempt's outcome was unknown and the service then reported that
+    /// there is no such image. `false` may also mean that the registry is misspelt, or that another
+    /// gateway in front of the service sent a 404 that is empty or a JSON object. The service may
+    /// send a 500, not a 404, for a missing image. That is an error, since a 500 proves nothing;
+    /// [`may_have_been_deleted`](Error::may_have_been_deleted) shows how to find out.
     ///
     /// # Errors
     ///
@@ -165,18 +177,17 @@ impl Client {
     /// ```
     pub fn delete_image_if_exists(&self, registry: &str, image_name: &str) -> Result<bool, Error> {
         match self.delete_image(registry, image_name) {
-            Err(error) if error.kind == ErrorKind::NotFound && !error.may_have_been_deleted => {
-                Ok(false)
-            }
+            Err(error) if error.is_certain_absence() => Ok(false),
             outcome => outcome.map(|()| true),
         }
     }
 
-    /// The request that [`delete_image`](Client::delete_image) would send now, for a dry run.
+    /// Signs the request that [`delete_image`](Client::delete_image) would send now, for a dry run.
     /// Sends nothing.
     ///
-    /// Its signature is valid for 5 minutes, its settings are those of
-    /// [`sign_request`](Client::sign_request), and its `Debug` hides signature and access key.
+    /// The signature is valid for 5 minutes, the request has the settings that
+    /// [`sign_request`](Client::sign_request) describes, and its `Debug` hides the signature and the
+    /// access key.
     ///
     /// # Errors
     ///
@@ -201,40 +212,67 @@ impl Client {
         registry: &str,
         image_name: &str,
     ) -> Result<Request<()>, Error> {
-        check_registry(registry)
-            .and_then(|()| check_image_name(image_name))
-            .and_then(|()| self.sign(Method::DELETE, &["repositories", registry, image_name], &[]))
-            .map_err(|error| error.about(registry, image_name))
+        let path = ["repositories", registry, image_name];
+        let signed = self.sign(Method::DELETE, &path, &[]);
+        signed.map_err(|error| error.about(Operation::Delete, &path))
     }
 
-    /// A signed request for any other operation of the API, such as [listing
-    /// images](https://api.ncloud-docs.com/docs/en/containerregistry-getimagelist). `path` has the
-    /// segments below the API URL, `query` the parameters; both are passed unencoded. Sends
-    /// nothing.
+    /// Reads from the API: the body of the response to a `GET`, which is a JSON object of the
+    /// service. `path` has the segments below the API URL, `query` the parameters, both unencoded.
     ///
-    /// The signature is valid for 5 minutes. The request carries its settings to any agent that
-    /// runs it: those of the client's agent, no redirects (a 3xx comes back as the answer), the
-    /// client's timeout, and no proxy for `http`. Rebuilding it from its parts loses them; ureq
-    /// would then follow a redirect and send the signature along. ureq turns statuses of 400 and
-    /// above into errors without the body, unless the request is configured as below.
+    /// A call has the attempts, waits and timeouts of a deletion. A list comes in pages; the example
+    /// `list_images` reads all of them. A response of more than 1 MiB is an error.
+    ///
+    /// Sources: [Get image list](https://api.ncloud-docs.com/docs/en/containerregistry-getimagelist),
+    /// [Get image details](https://api.ncloud-docs.com/docs/en/containerregistry-getimagedetail).
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] for a path that a server could misread. A segment may contain
-    /// unreserved characters (RFC 3986, section 2.3), `:` and single inner slashes, but no dot
-    /// segments; it must not be empty. `DELETE` is for a tag: `repositories`, a registry, an image,
-    /// `tags` and the tag, without a query. To delete an image, use
-    /// [`delete_image`](Client::delete_image).
+    /// [`ErrorKind::InvalidInput`] for a path that [`sign_request`](Client::sign_request) refuses;
+    /// [`ErrorKind::NotFound`] only if the service itself reports that there is no such resource;
+    /// [`ErrorKind::UnexpectedResponse`] for any response other than a complete 200 with a JSON
+    /// object that no other kind describes. Nothing is changed, so
+    /// [`may_have_been_deleted`](Error::may_have_been_deleted) is always false.
     ///
     /// # Examples
     ///
     /// ```no_run
-    /// use ncloud_container_registry::{Client, ureq};
-    /// use ureq::http::Method;
+    /// # let client = ncloud_container_registry::Client::from_env()?;
+    /// // The first page of the images of a registry, and the details of one image.
+    /// let page = client.get(&["repositories", "my-registry"], &[("page", "1")])?;
+    /// let details = client.get(&["repositories", "my-registry", "hello/world"], &[])?;
+    /// # Ok::<(), ncloud_container_registry::Error>(())
+    /// ```
+    pub fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Result<String, Error> {
+        self.run(Operation::Get, path, query)
+    }
+
+    /// Signs a request for any other operation of the API, such as deleting one tag. `path` has the
+    /// segments below the API URL, `query` the parameters, both unencoded. Sends nothing.
+    ///
+    /// The signature is valid for 5 minutes. The request carries its settings with it, and they hold
+    /// under any agent that runs it: those of the client's agent, no redirects (a 3xx is returned as
+    /// the response), the client's timeout, and no proxy for `http`. A request that is rebuilt from
+    /// its parts loses them; ureq would then follow a redirect and send the signature along. ureq
+    /// turns statuses of 400 and above into errors without the body, unless the request is
+    /// configured as below.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`] for a path that a server could misread. A segment may contain
+    /// unreserved characters (RFC 3986, section 2.3) and `:`; it must not be empty or a dot segment.
+    /// The two segments after `repositories` are a registry and an image name, as
+    /// [`delete_image`](Client::delete_image) accepts them; only `tags` and one tag can follow. The
+    /// method `DELETE` is for one tag, without a query.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use ncloud_container_registry::{Client, ureq, ureq::http::Method};
     ///
     /// let client = Client::from_env()?;
-    /// let path = ["repositories", "my-registry"];
-    /// let request = client.sign_request(Method::GET, &path, &[("page", "1")])?;
+    /// let tag = ["repositories", "my-registry", "hello/world", "tags", "1.0"];
+    /// let request = client.sign_request(Method::DELETE, &tag, &[])?;
     /// let agent = ureq::agent();
     /// let request = agent.configure_request(request).http_status_as_error(false).build();
     /// let mut response = agent.run(request)?;
@@ -247,8 +285,9 @@ impl Client {
         path: &[&str],
         query: &[(&str, &str)],
     ) -> Result<Request<()>, Error> {
-        check_path(&method, path, query)?;
-        self.sign(method, path, query)
+        check_method(&method, path, query)
+            .and_then(|()| self.sign(method, path, query))
+            .map_err(|error| error.about(Operation::Sign, path))
     }
 }
 
@@ -256,6 +295,7 @@ impl Debug for Client {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
             .field("api_url", &self.api_url)
+            .field("proxy", &self.proxy().map(host_and_port))
             .field("credentials", &self.credentials)
             .field("timeout", &self.timeout)
             .field("max_attempts", &self.max_attempts)
@@ -263,8 +303,8 @@ impl Debug for Client {
     }
 }
 
-/// The agent of a client that was given none. `rustls` is there by default, so whoever adds
-/// `native-tls` wants it.
+/// The agent of a client that was given none. The feature `rustls` is on by default, so where both
+/// are on, somebody chose `native-tls`.
 fn default_agent() -> ureq::Agent {
     let config = ureq::Agent::config_builder();
     #[cfg(feature = "native-tls")]
@@ -297,9 +337,9 @@ fn default_agent() -> ureq::Agent {
 pub struct ClientBuilder(Client);
 
 impl ClientBuilder {
-    /// A builder from the environment: the keys from [`Credentials::load`], the API URL from
-    /// `NCR_API_URL` (see [`Client::builder`]) or, if that is unset, the [`Region`] that
-    /// `NCLOUD_REGION` and `NCLOUD_SITE` name (`public`, `gov` or `fin`; `public` if unset or
+    /// Creates a builder from the environment: the keys from [`Credentials::load`], the API URL from
+    /// `NCR_API_URL` (see [`Client::builder`]) or, if that is not set, the [`Region`] that
+    /// `NCLOUD_REGION` and `NCLOUD_SITE` name (`public`, `gov` or `fin`; `public` if not set or
     /// empty).
     ///
     /// # Errors
@@ -308,22 +348,31 @@ impl ClientBuilder {
     /// region that is missing or unusable.
     pub fn from_env() -> Result<ClientBuilder, Error> {
         let credentials = Credentials::load()?;
-        if let Some(api_url) = variable("NCR_API_URL") {
-            check_api_url(&api_url).map_err(|error| error.found_in("NCR_API_URL"))?;
+        if let Some(api_url) = env_var("NCR_API_URL") {
+            let api_url = check_api_url(&api_url, " in NCR_API_URL")?;
             return Ok(Client::builder(api_url, credentials));
         }
-        let site = variable("NCLOUD_SITE").filter(|site| !site.is_empty());
-        let code = variable("NCLOUD_REGION").unwrap_or_default();
-        let region = Region::from_code(site.as_deref().unwrap_or("public"), &code)?;
+        let site = env_var("NCLOUD_SITE").filter(|site| !site.is_empty());
+        let site = site.as_deref().unwrap_or("public");
+        let code = env_var("NCLOUD_REGION").unwrap_or_default();
+        if code.is_empty() {
+            let text = format!("no region: set NCLOUD_REGION to {REGION_CODES}");
+            return Err(Error::invalid(text));
+        }
+        let region = Region::find((site, " in NCLOUD_SITE"), (&code, " in NCLOUD_REGION"))?;
         Ok(Client::builder(region, credentials))
     }
 
-    /// An agent to send with, for a proxy, root certificates or timeouts of your own. Default: an
+    /// Sets the agent to send with, for a custom proxy, root certificates or timeouts. Default: an
     /// agent that takes its proxy from the environment.
     ///
-    /// Redirects are never followed, and `http` never uses a proxy. The agent's global, resolve and
-    /// connect timeouts apply where they are shorter than [this crate's](ClientBuilder::timeout);
-    /// its others always do.
+    /// Redirects are never followed, and `http` never uses a proxy. Three of the agent's timeouts
+    /// are bounded by [this crate's](ClientBuilder::timeout): global, resolve and connect. Its other
+    /// timeouts apply unchanged.
+    ///
+    /// A connect timeout of more than 3 seconds, the default, has a price: the system may then
+    /// report a host that is off as "no route to host" first, which an open connection reports as
+    /// well, so the outcome is unknown.
     ///
     /// # Proxy variables
     ///
@@ -334,8 +383,9 @@ impl ClientBuilder {
     ///
     /// # Root certificates
     ///
-    /// With the feature `native-tls`, a company's own authority is trusted if the system trusts it.
-    /// With `rustls`, load its PEM file:
+    /// With the feature `native-tls`, a company's certificate authority is trusted if the system
+    /// trusts it, and `SSL_CERT_FILE` is obeyed. `rustls` ignores that variable; load the
+    /// authority's PEM file:
     ///
     /// ```no_run
     /// # #[cfg(feature = "rustls")] {
@@ -376,31 +426,33 @@ impl ClientBuilder {
         self
     }
 
-    /// The time that a call may take, with all its attempts and waits. Default: 60 seconds. More
-    /// than a day counts as a day.
+    /// Sets the time that a call may take, with all its attempts and waits. Default: 60 seconds. It
+    /// is capped at a day.
     ///
     /// An attempt may take half of the remaining time, or all of it if it is the last. So a call
-    /// that hangs once still has a second attempt, but with retries a deletion must be answered
-    /// within half of the timeout. Resolving the host may take a quarter of the attempt's time, and
-    /// connecting, with TLS, another. Below about 5 seconds, a TLS handshake across an ocean may
-    /// not fit.
+    /// that hangs once still has a second attempt, and a deletion must be answered within half of
+    /// the timeout. Looking up the host may take a quarter of the attempt's time; so may connecting,
+    /// with TLS, but at most 3 seconds (or the connect timeout of the [agent](ClientBuilder::agent),
+    /// if it has one). Less than about 5 seconds leaves too little for a TLS handshake across an
+    /// ocean.
     ///
-    /// Only a proxy that answers CONNECT byte by byte can make a call exceed the timeout.
+    /// Only a proxy that sends its response to CONNECT byte by byte can make a call exceed the
+    /// timeout.
     ///
     /// # Panics
     ///
-    /// ureq resolves the host in a new thread, and panics while sending if that cannot be started.
+    /// ureq looks up the host in a new thread, and panics while sending if that cannot be started.
     pub fn timeout(mut self, timeout: Duration) -> ClientBuilder {
         self.0.timeout = timeout;
         self
     }
 
-    /// How many requests a call may send. Default: 3.
+    /// Sets how many requests a call may send. Default: 3.
     ///
     /// The wait before the first retry is between half a second and a second. It doubles with each
     /// further retry, up to 8 seconds, is at most half of the remaining time, and is longer if the
-    /// service asks for it. Against a service that fails at once, 3 attempts span 1.5 to 3 seconds,
-    /// 5 span 7.5 to 15 seconds, and 7 span 15.5 to 31 seconds. No retry begins with less than an
+    /// service asks for it. If every attempt fails immediately, 3 attempts span 1.5 to 3 seconds, 5
+    /// span 7.5 to 15 seconds, and 7 span 15.5 to 31 seconds. No retry begins with less than an
     /// eighth of the [timeout](ClientBuilder::timeout) left.
     ///
     /// With 1, nothing is sent twice, so no retry can delete an image that somebody pushes again
@@ -422,8 +474,8 @@ impl ClientBuilder {
             let text = "unusable settings: timeout and max_attempts must not be zero";
             return Err(Error::invalid(text));
         }
-        client.api_url = check_api_url(&client.api_url)?;
-        client.timeout = client.timeout.min(LONGEST_TIMEOUT);
+        client.api_url = check_api_url(&client.api_url, "")?.into();
+        client.timeout = client.timeout.min(MAX_TIMEOUT);
         Ok(client)
     }
 }
@@ -456,8 +508,10 @@ pub enum Region {
     FinKorea,
 }
 
+const REGION_CODES: &str = "KR, SGN or JPN (site public), KR or KRS (gov), FKR (fin)";
+
 impl Region {
-    /// The API URL of the region, with its path and without a trailing slash.
+    /// Returns the API URL of the region, with its path and without a trailing slash.
     pub const fn api_url(self) -> &'static str {
         match self {
             Region::Korea => "https://ncr.apigw.ntruss.com/ncr/api/v2",
@@ -469,13 +523,13 @@ impl Region {
         }
     }
 
-    /// The region with a code (`KR`, `SGN`, ...) on a site (`public`, `gov` or `fin`), ignoring
-    /// case.
+    /// Finds the region with a code (`KR`, `SGN`, ...) on a site (`public`, `gov` or `fin`),
+    /// ignoring case.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidInput`] if there is no such site, or no such region on it. The text says
-    /// which, and names the environment variable that such a value usually comes from.
+    /// which of the two is wrong.
     ///
     /// # Examples
     ///
@@ -486,41 +540,38 @@ impl Region {
     /// # Ok::<(), ncloud_container_registry::Error>(())
     /// ```
     pub fn from_code(site: &str, code: &str) -> Result<Region, Error> {
-        let codes = match (&*site.to_ascii_lowercase(), &*code.to_ascii_uppercase()) {
-            ("public", "KR") => return Ok(Region::Korea),
-            ("public", "SGN") => return Ok(Region::Singapore),
-            ("public", "JPN") => return Ok(Region::Japan),
-            ("gov", "KR") => return Ok(Region::GovKorea),
-            ("gov", "KRS") => return Ok(Region::GovKoreaSouth),
-            ("fin", "FKR") => return Ok(Region::FinKorea),
-            ("public", _) => "KR, SGN or JPN (with NCLOUD_SITE=gov: KR or KRS; fin: FKR)",
-            ("gov", _) => "KR or KRS (for NCLOUD_SITE=gov)",
-            ("fin", _) => "FKR (for NCLOUD_SITE=fin)",
-            _ => {
-                let site = printable(site);
-                let text = format!("no site \"{site}\": set NCLOUD_SITE to public, gov or fin");
-                return Err(Error::invalid(text));
-            }
-        };
-        let named = match code {
-            "" => String::new(),
-            _ => format!(" \"{}\"", printable(code)),
-        };
-        let text = format!("no region{named}: set NCLOUD_REGION to {codes}");
+        Region::find((site, ""), (code, ""))
+    }
+
+    /// Finds a region by its site and its code, each with the place that it came from.
+    fn find(site: (&str, &str), code: (&str, &str)) -> Result<Region, Error> {
+        let (what, (value, place)) =
+            match (&*site.0.to_ascii_lowercase(), &*code.0.to_ascii_uppercase()) {
+                ("public", "KR") => return Ok(Region::Korea),
+                ("public", "SGN") => return Ok(Region::Singapore),
+                ("public", "JPN") => return Ok(Region::Japan),
+                ("gov", "KR") => return Ok(Region::GovKorea),
+                ("gov", "KRS") => return Ok(Region::GovKoreaSouth),
+                ("fin", "FKR") => return Ok(Region::FinKorea),
+                ("public" | "gov" | "fin", _) => ("region", code),
+                _ => ("site", site),
+            };
+        let value = printable(value);
+        let text = format!("unknown {what} \"{value}\"{place}: expected {REGION_CODES}");
         Err(Error::invalid(text))
     }
 }
 
-/// The API URL of the region.
+/// Returns the API URL of the region.
 impl AsRef<str> for Region {
     fn as_ref(&self) -> &str {
         self.api_url()
     }
 }
 
-/// A variable of the environment. What is not Unicode becomes U+FFFD, which is in no name, key or
-/// URL.
-fn variable(name: &str) -> Option<String> {
+/// Reads a variable of the environment. What is not Unicode becomes U+FFFD, which no name, key or
+/// URL can contain.
+fn env_var(name: &str) -> Option<String> {
     Some(env::var_os(name)?.to_string_lossy().into_owned())
 }
 
@@ -537,32 +588,37 @@ pub struct Credentials {
 /// The names of each key, in the order in which the vendor's SDK for Go looks for them.
 const ACCESS_KEY_VARIABLES: [&str; 2] = ["NCLOUD_ACCESS_KEY_ID", "NCLOUD_ACCESS_KEY"];
 const SECRET_KEY_VARIABLES: [&str; 2] = ["NCLOUD_SECRET_ACCESS_KEY", "NCLOUD_SECRET_KEY"];
+const SET_BOTH_KEYS: &str = "set NCLOUD_ACCESS_KEY_ID and NCLOUD_SECRET_ACCESS_KEY";
 /// The section of a key file whose keys may also stand above the first header.
 const DEFAULT_PROFILE: &str = "DEFAULT";
-/// What may stand before a setting of a key file: any other character makes the line a comment.
-const BEFORE_A_SETTING: [char; 3] = [' ', '\t', '\u{feff}'];
-const SET_BOTH_KEYS: &str = "set NCLOUD_ACCESS_KEY_ID and NCLOUD_SECRET_ACCESS_KEY";
+/// More than a file of keys and settings needs; `/dev/zero` has no end.
+const MAX_KEY_FILE: usize = 64 * 1024;
 
 impl Credentials {
-    /// Credentials from the two keys themselves.
+    /// Creates credentials from the two keys.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Credentials`] if a key is not 1 to 4096 printable ASCII characters without
-    /// whitespace or quotation marks.
+    /// [`ErrorKind::Credentials`] if a key is empty, or is not printable ASCII without whitespace
+    /// and quotation marks.
     pub fn new(access_key: &str, secret_key: &str) -> Result<Credentials, Error> {
+        Credentials::from_places((access_key, ""), (secret_key, ""))
+    }
+
+    /// Creates credentials from the two keys, each with the place that it came from.
+    fn from_places(access_key: (&str, &str), secret_key: (&str, &str)) -> Result<Self, Error> {
         check_key("access key", access_key)?;
         check_key("secret key", secret_key)?;
         // HMAC takes any length, but the type does not say so.
-        let hmac = Hmac::new_from_slice(secret_key.as_bytes())
+        let hmac = Hmac::new_from_slice(secret_key.0.as_bytes())
             .map_err(|error| Error::credentials(format!("unusable secret key: {error}")))?;
         Ok(Credentials {
-            access_key: access_key.into(),
+            access_key: access_key.0.into(),
             hmac: Arc::new(hmac),
         })
     }
 
-    /// Credentials from the environment: the access key from `NCLOUD_ACCESS_KEY_ID` or
+    /// Reads credentials from the environment: the access key from `NCLOUD_ACCESS_KEY_ID` or
     /// `NCLOUD_ACCESS_KEY`, the secret key from `NCLOUD_SECRET_ACCESS_KEY` or `NCLOUD_SECRET_KEY`.
     ///
     /// # Errors
@@ -570,14 +626,16 @@ impl Credentials {
     /// [`ErrorKind::Credentials`] if a key is missing, one of the variables is set but empty, the
     /// two names of a key have different values, or [`new`](Credentials::new) refuses a key.
     pub fn from_env() -> Result<Credentials, Error> {
-        let access_key = key_from_env("access key", ACCESS_KEY_VARIABLES, SECRET_KEY_VARIABLES)?;
-        let secret_key = key_from_env("secret key", SECRET_KEY_VARIABLES, ACCESS_KEY_VARIABLES)?;
-        Credentials::new(&access_key, &secret_key)
-            .map_err(|error| error.found_in("the environment"))
+        let (access_name, access_key) = key_from_env("access key", ACCESS_KEY_VARIABLES)?;
+        let (secret_name, secret_key) = key_from_env("secret key", SECRET_KEY_VARIABLES)?;
+        Credentials::from_places(
+            (&access_key, &format!(" in {access_name}")),
+            (&secret_key, &format!(" in {secret_name}")),
+        )
     }
 
-    /// Credentials from the default section of a file in the format of the vendor's command line
-    /// interface and SDKs:
+    /// Reads credentials from the default section of a file in the format of the vendor's command
+    /// line interface and SDKs:
     ///
     /// ```text
     /// # keys of the deployment account
@@ -586,56 +644,55 @@ impl Credentials {
     /// ncloud_secret_access_key = ...
     /// ```
     ///
-    /// The default section is what is above the first section header or under `[DEFAULT]`. Section
-    /// names are case-insensitive. Keys of other sections are never used.
+    /// The default section is what stands above the first section header or under `[DEFAULT]`.
+    /// Section names are case-insensitive. Keys of other sections are never used. A `~` in `path` is
+    /// not expanded.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Credentials`] if the file cannot be read, is UTF-16 or longer than 64 KiB, if the
-    /// section lacks or repeats a key, or if [`new`](Credentials::new) refuses one.
+    /// [`ErrorKind::Credentials`] if the file cannot be read, contains control characters or is
+    /// longer than 64 KiB, if the section lacks or repeats a key, or if [`new`](Credentials::new)
+    /// refuses one.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Credentials, Error> {
         Credentials::from_profile(path, DEFAULT_PROFILE)
     }
 
-    /// Credentials from the section `profile` of a file as for
-    /// [`from_file`](Credentials::from_file). `DEFAULT` means the default section.
+    /// Reads credentials from the section `profile` of a file in the format that
+    /// [`from_file`](Credentials::from_file) describes. `DEFAULT` means the default section.
     ///
     /// # Errors
     ///
-    /// As for [`from_file`](Credentials::from_file), and if `profile` is empty.
+    /// As for [`from_file`](Credentials::from_file). No section has an empty name.
     pub fn from_profile(path: impl AsRef<Path>, profile: &str) -> Result<Credentials, Error> {
-        if profile.is_empty() {
-            let text = "no keys: the profile is empty; name a section, or unset NCLOUD_PROFILE";
-            return Err(Error::credentials(text));
-        }
         let path = path.as_ref();
-        let shown = printable(&path.to_string_lossy());
+        let place = format!(" in {}", printable(&path.to_string_lossy()));
         let text = read_key_file(path).map_err(|error| {
-            Error::credentials(format!("no keys: cannot read {shown}: {error}"))
+            let is_missing = error.kind() == io::ErrorKind::NotFound;
+            let advice = if is_missing { "; create it" } else { "" };
+            Error::credentials(format!("no keys{place}: {error}{advice}"))
         })?;
-        let access_key = key_in_file(&text, profile, "access key", "ncloud_access_key_id");
-        let secret_key = key_in_file(&text, profile, "secret key", "ncloud_secret_access_key");
-        access_key
-            .and_then(|access_key| Credentials::new(access_key, secret_key?))
-            .map_err(|error| error.found_in(&shown))
+        let key = |names| key_in_file(&text, profile, names, &place);
+        let access_key = key(("access key", "ncloud_access_key_id"))?;
+        let secret_key = key(("secret key", "ncloud_secret_access_key"))?;
+        Credentials::from_places((access_key, &place), (secret_key, &place))
     }
 
-    /// Credentials from the platform's usual places: the environment, as
-    /// [`from_env`](Credentials::from_env) reads it, if any of its four variables is set, even if
-    /// empty; otherwise the file `.ncloud/configure` in the home directory (`HOME`, on Windows
-    /// `USERPROFILE`), as [`from_profile`](Credentials::from_profile) reads it, with the section
-    /// named by `NCLOUD_PROFILE`, or the default section if that is unset.
+    /// Reads credentials from the platform's usual places: the environment, as
+    /// [`from_env`](Credentials::from_env) does, if any of its four variables is set, even if empty;
+    /// otherwise the file `.ncloud/configure` in the home directory (`HOME`, on Windows
+    /// `USERPROFILE`), as [`from_profile`](Credentials::from_profile) does, with the section that
+    /// `NCLOUD_PROFILE` names, or the default section if that is not set.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Credentials`] as for the method used, and if both `NCLOUD_PROFILE` and a key
-    /// variable are set.
+    /// [`ErrorKind::Credentials`] as for the method used; if a key variable is set and
+    /// `NCLOUD_PROFILE` is not empty; and if `NCLOUD_PROFILE` is empty and the file is to be read.
     pub fn load() -> Result<Credentials, Error> {
-        let profile = variable("NCLOUD_PROFILE");
+        let profile = env_var("NCLOUD_PROFILE");
         let mut names = ACCESS_KEY_VARIABLES.iter().chain(&SECRET_KEY_VARIABLES);
         if let Some(name) = names.find(|name| env::var_os(name).is_some()) {
-            return match profile.filter(|profile| !profile.is_empty()) {
-                None => Credentials::from_env(),
+            return match profile.as_deref() {
+                None | Some("") => Credentials::from_env(),
                 Some(_) => Err(Error::credentials(format!(
                     "unusable keys: NCLOUD_PROFILE and {name} are both set, which may mean two \
                      accounts; unset one of them"
@@ -643,31 +700,38 @@ impl Credentials {
             };
         }
         let home = env::var_os(if cfg!(windows) { "USERPROFILE" } else { "HOME" });
-        let Some(home) = home.filter(|home| !home.is_empty()) else {
+        let home = home.map(PathBuf::from).filter(|home| home.is_absolute());
+        let Some(home) = home else {
             return Err(Error::credentials(format!("no keys: {SET_BOTH_KEYS}")));
         };
-        let path = PathBuf::from(home).join(".ncloud").join("configure");
-        if profile.is_none() && matches!(path.try_exists(), Ok(false)) {
-            let path = printable(&path.to_string_lossy());
-            let text = format!("no keys: {SET_BOTH_KEYS}, or create {path}");
-            return Err(Error::credentials(text));
+        let path = home.join(".ncloud").join("configure");
+        match profile.as_deref() {
+            None if matches!(path.try_exists(), Ok(false)) => {
+                let path = printable(&path.to_string_lossy());
+                let text = format!("no keys: {SET_BOTH_KEYS}, or create {path}");
+                Err(Error::credentials(text))
+            }
+            Some("") => Err(Error::credentials(
+                "no keys: NCLOUD_PROFILE is set, but empty; name a section of the key file, or \
+                 unset it",
+            )),
+            profile => Credentials::from_profile(path, profile.unwrap_or(DEFAULT_PROFILE)),
         }
-        Credentials::from_profile(path, profile.as_deref().unwrap_or(DEFAULT_PROFILE))
     }
 
-    /// The access key, which names the account; it is not secret.
+    /// Returns the access key, which names the account; it is not secret.
     pub fn access_key(&self) -> &str {
         &self.access_key
     }
 
-    /// Only the end is shown, since people put the secret key here by mistake.
+    /// Returns the end of the access key alone, since people put the secret key here by mistake.
     fn masked_access_key(&self) -> String {
         let start = self.access_key.len().saturating_sub(4);
         format!("...{}", self.access_key.get(start..).unwrap_or_default())
     }
 
-    /// Signature v2 of a request to any NAVER Cloud Platform API: HMAC-SHA256 over method, request
-    /// target, timestamp and access key, in Base64.
+    /// Signs a request to any NAVER Cloud Platform API with signature v2: HMAC-SHA256 over method,
+    /// request target, timestamp and access key, in Base64.
     ///
     /// `method` is upper-case. `request_target` is the percent-encoded path and query, exactly as
     /// on the request line. `timestamp_ms` is the value of the header `x-ncp-apigw-timestamp`:
@@ -701,111 +765,101 @@ impl Debug for Credentials {
     }
 }
 
-/// Allows what a header can carry (RFC 9110, section 5.5), but no quotes or comments, which would
-/// become part of the key. What else a valid key looks like is for the service to say.
-fn check_key(what: &str, key: &str) -> Result<(), Error> {
-    let why = if key.is_empty() {
-        "it is empty"
-    } else if key.len() > 4096 {
-        "it is longer than 4096 characters"
-    } else if key.contains(['"', '\'']) {
-        "it contains a quotation mark; remove the quotes around it"
-    } else if key.contains(char::is_whitespace) {
-        "it contains whitespace; remove it, and any comment after the key"
-    } else if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-        "it contains a character that is not printable ASCII; copy it again"
-    } else {
-        return Ok(());
-    };
-    Err(Error::credentials(format!("unusable {what}: {why}")))
-}
-
-/// The value of the variables `names`; `others` are those of the other key.
-fn key_from_env(what: &str, names: [&str; 2], others: [&str; 2]) -> Result<String, Error> {
-    let [first, second] = names;
-    let values = names.map(variable);
-    let why = match values.each_ref().map(Option::as_deref) {
-        [Some(""), _] => format!("unusable {what}: {first} is set but empty; set or unset it"),
-        [_, Some("")] => format!("unusable {what}: {second} is set but empty; set or unset it"),
-        [Some(one), Some(other)] if one != other => format!(
-            "unusable {what}: {first} and {second} differ, which may mean two accounts; unset one \
-             of them"
-        ),
-        [Some(value), _] | [None, Some(value)] => return Ok(value.to_owned()),
-        [None, None] => match others.into_iter().find(|name| env::var_os(name).is_some()) {
-            None => format!("no {what}: {SET_BOTH_KEYS}"),
-            Some(other) => format!(
-                "no {what}: {other} is set, but {first} is not; set both (the key file is not read \
-                 if either is set)"
-            ),
-        },
-    };
-    Err(Error::credentials(why))
+/// Finds a key in the environment by its two names, and returns the name that it has there.
+fn key_from_env(what: &str, names: [&'static str; 2]) -> Result<(&'static str, String), Error> {
+    let set = names
+        .into_iter()
+        .filter_map(|name| Some((name, env_var(name)?)));
+    let mut set: Vec<(&str, String)> = set.collect();
+    set.sort_by_key(|(_, key)| !key.is_empty()); // an empty one, to be refused, comes first
+    match &*set {
+        [] => Err(Error::credentials(format!(
+            "no {what}: {SET_BOTH_KEYS} (the key file is not read if either is set)"
+        ))),
+        [(first, one), (second, other)] if one != other && !one.is_empty() => {
+            Err(Error::credentials(format!(
+                "unusable {what}: {first} and {second} differ, which may mean two accounts; unset \
+                 one of them"
+            )))
+        }
+        [found, ..] => Ok(found.clone()),
+    }
 }
 
 fn read_key_file(path: &Path) -> io::Result<String> {
     let mut content = Vec::new();
-    let limit = MAX_READ as u64 + 1;
+    let limit = MAX_KEY_FILE as u64 + 1;
     File::open(path)?.take(limit).read_to_end(&mut content)?;
-    if content.len() > MAX_READ {
+    if content.len() > MAX_KEY_FILE {
         return Err(io::Error::other("it is longer than 64 KiB"));
     }
-    if content.contains(&0) {
+    // Comments may be in any encoding; a key that is not ASCII is refused.
+    let text = String::from_utf8_lossy(&content).replace("\r\n", "\n");
+    let text = text.trim_start_matches('\u{feff}');
+    // What some editors show as the end of a line, and others not at all, could hide a header.
+    let is_hiding = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if text.contains(|c| is_hiding(c) || matches!(c, '\u{2028}' | '\u{2029}')) {
         return Err(io::Error::other(
-            "it is not text in UTF-8; is it in UTF-16?",
+            "it is not plain text in UTF-8, since it contains control characters",
         ));
     }
-    // Comments may be in any encoding; a key that is not ASCII is refused.
-    Ok(String::from_utf8_lossy(&content).into_owned())
+    Ok(text.to_owned())
 }
 
-/// The value of the key `name` in the section `profile` of a key file.
-fn key_in_file<'a>(text: &'a str, profile: &str, what: &str, name: &str) -> Result<&'a str, Error> {
-    let mut section = DEFAULT_PROFILE; // of the line at hand
-    let values = text.lines().filter_map(|line| {
-        section = section_opened_by(line).unwrap_or(section);
-        let (key, value) = line.trim_start_matches(BEFORE_A_SETTING).split_once('=')?;
-        (key.trim_ascii_end() == name).then_some((section, value.trim_ascii()))
-    });
-    let is_ours = |section: &str| section.eq_ignore_ascii_case(profile);
-    let (ours, mut others): (Vec<_>, Vec<_>) = values.partition(|(section, _)| is_ours(section));
-    others.retain(|(section, value)| !section.is_empty() && !value.is_empty());
-    let profile = printable(profile);
-    let why = match (&*ours, &*others) {
-        ([(_, value)], _) if !value.is_empty() => return Ok(value),
-        ([_, _, ..], _) => {
-            format!("unusable {what}: it is given more than once under [{profile}]; keep one")
+/// Finds the key `name` in the section `profile` of a key file.
+fn key_in_file<'a>(
+    text: &'a str,
+    profile: &str,
+    (what, name): (&str, &str),
+    place: &str,
+) -> Result<&'a str, Error> {
+    let mut section = DEFAULT_PROFILE;
+    let (mut sections, mut keys) = (Vec::new(), Vec::new());
+    for line in text.lines() {
+        if let Some(opened) = section_opened_by(line) {
+            section = opened;
+            sections.push(opened);
         }
-        (_, [(other, _), ..]) if is_ours(DEFAULT_PROFILE) => {
-            let other = printable(other);
-            format!(
-                "no {what} under [{profile}], but under [{other}]: to use that section, set \
-                 NCLOUD_PROFILE={other} (in code: from_profile)"
-            )
-        }
-        _ => format!("no {what} under [{profile}]: set {name} there"),
-    };
-    Err(Error::credentials(why))
-}
-
-/// The name of the section that a line opens. It is empty, which no profile is, unless the line
-/// begins with its one header, and that is closed and in UTF-8: what editors show as the end of a
-/// line, or not at all, must neither hide a header nor name a section.
-fn section_opened_by(line: &str) -> Option<&str> {
-    let pieces = line.split(['\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}']);
-    let visible = pieces.map(|piece| piece.trim_start_matches(|c: char| !c.is_ascii_graphic()));
-    let headers = visible.filter(|piece| piece.starts_with('[')).count();
-    let first = line.trim_start_matches(BEFORE_A_SETTING).strip_prefix('[');
-    match first.and_then(|first| first.split_once(']')) {
-        Some((name, _)) if headers == 1 && !name.contains(char::REPLACEMENT_CHARACTER) => {
-            Some(name.trim_ascii())
-        }
-        _ => (headers > 0).then_some(""),
+        let is_ours = !section.is_empty() && section.eq_ignore_ascii_case(profile);
+        let setting = line.split_once('=');
+        let ours = setting.filter(|(key, _)| is_ours && key.trim_ascii() == name);
+        keys.extend(ours.map(|(_, value)| value.trim_ascii()));
     }
+    sections.retain(|name| !name.is_empty());
+    let sections = match sections.join("], [") {
+        none if none.is_empty() => "no section headers".to_owned(),
+        names => format!("[{}]", printable(&names)),
+    };
+    let profile = printable(profile);
+    Err(Error::credentials(match *keys {
+        [key] if !key.is_empty() => return Ok(key),
+        [] | [_] => format!(
+            "no {what} under [{profile}]{place}, which has {sections}: set \"{name} = ...\" \
+             there, or name another section"
+        ),
+        _ => format!(
+            "unusable {what} under [{profile}]{place}: it is given more than once; keep one"
+        ),
+    }))
 }
 
-/// One path segment, percent-encoded: the unreserved characters `A-Z a-z 0-9 - . _ ~` are kept;
-/// every other byte of the UTF-8 text becomes `%XX` with upper-case digits.
+/// Returns the name of the section that a line opens. A header that is not closed, not in UTF-8, or
+/// not at the start of its line, opens a section too, but one without a name, whose keys nobody can
+/// point at.
+fn section_opened_by(line: &str) -> Option<&str> {
+    let (before, after) = line.trim_ascii_start().split_once('[')?;
+    if before.starts_with(['#', ';']) || before.contains('=') {
+        return None; // a comment, or the value of a setting
+    }
+    let name = after
+        .split_once(']')
+        .map_or("", |(name, _)| name.trim_ascii());
+    let has_name = before.is_empty() && !name.contains(char::REPLACEMENT_CHARACTER);
+    Some(if has_name { name } else { "" })
+}
+
+/// Percent-encodes one path segment: the unreserved characters `A-Z a-z 0-9 - . _ ~` are kept; every
+/// other byte of the UTF-8 text becomes `%XX` with upper-case digits.
 ///
 /// Source: [RFC 3986](https://www.rfc-editor.org/rfc/rfc3986), sections 2.1 and 2.3.
 ///
@@ -817,41 +871,49 @@ fn section_opened_by(line: &str) -> Option<&str> {
 pub fn percent_encode(segment: &str) -> String {
     let digit = |value: u8| char::from(value + if value < 10 { b'0' } else { b'A' - 10 });
     let mut encoded = String::with_capacity(3 * segment.len());
-    // Each piece is a run of unreserved characters and then one that is not, if any.
-    for piece in segment.split_inclusive(|c| !is_unreserved(c)) {
-        let plain = piece.trim_end_matches(|c| !is_unreserved(c));
-        encoded.push_str(plain);
-        for byte in piece.bytes().skip(plain.len()) {
-            encoded.push('%');
-            encoded.push(digit(byte >> 4));
-            encoded.push(digit(byte & 0x0F));
+    for byte in segment.bytes() {
+        if is_unreserved(byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.extend(['%', digit(byte >> 4), digit(byte & 0x0F)]);
         }
     }
     encoded
 }
 
-fn is_unreserved(character: char) -> bool {
-    character.is_ascii_alphanumeric() || matches!(character, '-' | '.' | '_' | '~')
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
 /// Why a call failed, in one line: what became of the image, what happened, what the service said,
 /// and what to do.
 ///
-/// The line includes the cause, so there is no [`source`](std::error::Error::source). It has no
-/// secret key, and of the access key only the end. Server text is cut and escaped, so that it is
-/// safe to show on a terminal.
-pub struct Error {
+/// The line includes the cause, so there is no [`source`](std::error::Error::source). It contains no
+/// secret key, and only the end of the access key. Server text is truncated and escaped, so that it
+/// is safe to show on a terminal.
+pub struct Error(Box<Details>); // boxed to keep `Result` small
+
+struct Details {
     kind: ErrorKind,
-    /// The registry and the image, if the error is about one. (A `Box` keeps `Result` small.)
-    image: Option<Box<str>>,
-    what_happened: Box<str>,
+    /// What the call was to do, and with what, if the error is that of a call.
+    subject: Option<(Operation, String)>,
+    what_happened: String,
+    advice: &'static str,
     status: Option<u16>,
-    body: Option<Box<str>>,
-    trace_id: Option<Box<str>>,
+    body: Option<String>,
+    trace_id: Option<String>,
+    response_origin: Option<String>,
     retry_after: Option<Duration>,
     attempts: u32,
     may_have_been_deleted: bool,
     is_transient: bool,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Operation {
+    Delete,
+    Get,
+    Sign,
 }
 
 /// What went wrong, for a program to match on, and what to do about it.
@@ -871,9 +933,10 @@ pub enum ErrorKind {
     /// their permissions and subscription, the site, and this machine's clock: the service refuses
     /// a timestamp that is more than 5 minutes from its own.
     Unauthorized,
-    /// 403: the account lacks permission to delete this image. Grant it.
+    /// 403: the account lacks permission for this registry. Grant it.
     Forbidden,
-    /// 404, complete, and with a JSON object or empty: there is no such registry or image. Check
+    /// 404, complete, and with a JSON object or empty: there is no such registry or image. (For
+    /// [`Client::get`] only with a code of the platform, which makes it the service's own.) Check
     /// the registry, the image and the region.
     NotFound,
     /// 409: something else was changing the image. Try again later.
@@ -882,13 +945,14 @@ pub enum ErrorKind {
     /// requests, or ask for a larger quota.
     RateLimited,
     /// 5xx: the service or its gateway failed. The service may send a 500 for a missing image. Run
-    /// the call again, or list the registry (see [`Client::sign_request`]).
+    /// the call again, or look whether the image still exists (see
+    /// [`Error::may_have_been_deleted`]).
     Server,
-    /// An answer unlike the service's: a redirect, a success status that confirms no deletion, a
-    /// 404 that is cut, of HTML or for an unknown URL, something that is not HTTP. Check the API
-    /// URL, and look for a proxy or a login page in between.
+    /// A response unlike the service's: a redirect, a success status that confirms nothing, a 404
+    /// that is truncated, of HTML or for an unknown URL, something that is not HTTP. Check the API
+    /// URL, and whether a proxy or a login page responded instead.
     UnexpectedResponse,
-    /// No answer in time, or 408. Run the call again, or allow more time.
+    /// No response in time, or 408. Run the call again, or allow more time.
     Timeout,
     /// No connection, a lost connection, or a certificate that is not trusted. Check the network,
     /// the proxy, the API URL and the root certificates.
@@ -896,142 +960,169 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// What to do besides running the call again, for the end of a line.
+    /// Returns what to do besides running the call again, for the end of a line.
     fn advice(self) -> &'static str {
         match self {
             Self::BadRequest => "; check the registry, the image and the API URL",
             Self::Unauthorized => {
-                "; check the keys, their permissions and subscription, the site, and this \
-                 machine's clock"
+                "; check the keys, their permissions and subscription, the site (NCLOUD_SITE), and \
+                 this machine's clock"
             }
-            Self::Forbidden => "; give the account permission to delete images in this registry",
+            Self::Forbidden => "; give the account permission for this registry",
             Self::NotFound => "; check the registry, the image and the region",
             Self::Conflict => "; try again when nothing else is changing the image",
             Self::RateLimited => "; send fewer requests, or ask for a larger quota",
             Self::UnexpectedResponse => {
-                "; check the API URL with its path, and look for a proxy or a login page in between"
+                "; check the API URL with its path, and whether a proxy or a login page responded \
+                 instead"
             }
-            _ => "",
+            Self::Timeout | Self::Transport => "; check the network, the proxy and the API URL",
+            Self::InvalidInput | Self::Credentials | Self::Server => "",
         }
     }
 }
 
 impl Error {
-    /// What went wrong, for a program to match on.
+    /// Returns what went wrong, for a program to match on.
     pub fn kind(&self) -> ErrorKind {
-        self.kind
+        self.0.kind
     }
 
-    /// The HTTP status of the last attempt, if it was answered.
+    /// Returns the HTTP status of the last response, if the last attempt had one.
     pub fn status(&self) -> Option<u16> {
-        self.status
+        self.0.status
     }
 
-    /// The body of that answer, for people to read: at most 512 characters, escaped for a terminal,
-    /// the access key masked. The service's is JSON, and its `details` are often the diagnosis.
+    /// Returns the body of the last response, for people to read: its first 512 characters, then
+    /// escaped for a terminal, with the access key masked. The service's is JSON, and its `details`
+    /// are often the diagnosis.
     pub fn body(&self) -> Option<&str> {
-        self.body.as_deref()
+        self.0.body.as_deref()
     }
 
-    /// The gateway's ID for the request, from the header `x-ncp-trace-id`: quote it to the vendor's
-    /// support.
+    /// Returns the gateway's ID for the request, from the header `x-ncp-trace-id`: quote it to the
+    /// vendor's support.
     pub fn trace_id(&self) -> Option<&str> {
-        self.trace_id.as_deref()
+        self.0.trace_id.as_deref()
     }
 
-    /// How long the service asked to wait before the next request: `Retry-After` in seconds (RFC
-    /// 9110, section 10.2.3), at most `u32::MAX` of them. Its other form, a date, is ignored.
+    /// Returns how long the service asked to wait before the next request: `Retry-After` in seconds
+    /// (RFC 9110, section 10.2.3), capped at `u32::MAX` of them. Its other form, a date, is ignored.
     pub fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
+        self.0.retry_after
     }
 
-    /// How many requests were sent, or attempted; 0 if none.
+    /// Returns how many requests were sent, or attempted; 0 if none.
     pub fn attempts(&self) -> u32 {
-        self.attempts
+        self.0.attempts
     }
 
-    /// Whether the outcome is unknown: the service may have acted on a request, and no answer
-    /// proves that it did or did not. Run the call again, or list the registry.
+    /// Returns whether the outcome is unknown: the service may have acted on a request, and no
+    /// response proves that it did or did not. Run the call again, or look whether the image still
+    /// exists:
+    ///
+    /// ```no_run
+    /// use ncloud_container_registry::{Client, ErrorKind};
+    ///
+    /// # fn find_out(client: &Client, registry: &str, image: &str) {
+    /// match client.get(&["repositories", registry, image], &[]) {
+    ///     Err(error) if error.kind() == ErrorKind::NotFound => println!("it is gone"),
+    ///     Ok(_) => println!("not yet: an earlier request may still be at work"),
+    ///     Err(error) => println!("still unknown: {error}"),
+    /// }
+    /// # }
+    /// ```
     pub fn may_have_been_deleted(&self) -> bool {
-        self.may_have_been_deleted
+        self.0.may_have_been_deleted
     }
 
-    /// Whether the same call may succeed later: after a failure that the client itself retries
-    /// (see [`ClientBuilder::max_attempts`]), or a 409.
+    /// Returns whether the same call may succeed later: after a failure that the client itself
+    /// retries (see [`ClientBuilder::max_attempts`]).
     pub fn is_transient(&self) -> bool {
-        self.is_transient
+        self.0.is_transient
     }
 
-    fn new(kind: ErrorKind, what_happened: impl Into<Box<str>>) -> Error {
-        Error {
+    fn new(kind: ErrorKind, what_happened: impl Into<String>) -> Error {
+        Error(Box::new(Details {
             kind,
-            image: None,
+            subject: None,
             what_happened: what_happened.into(),
+            advice: kind.advice(),
             status: None,
             body: None,
             trace_id: None,
+            response_origin: None,
             retry_after: None,
             attempts: 0,
             may_have_been_deleted: false,
             is_transient: false,
-        }
+        }))
     }
 
-    fn invalid(what_happened: impl Into<Box<str>>) -> Error {
+    fn invalid(what_happened: impl Into<String>) -> Error {
         Error::new(ErrorKind::InvalidInput, what_happened)
     }
 
-    fn credentials(what_happened: impl Into<Box<str>>) -> Error {
+    fn credentials(what_happened: impl Into<String>) -> Error {
         Error::new(ErrorKind::Credentials, what_happened)
     }
 
-    fn found_in(mut self, place: &str) -> Error {
-        self.what_happened = format!("{} (in {place})", self.what_happened).into();
+    fn about(mut self, operation: Operation, path: &[&str]) -> Error {
+        let names = match path {
+            ["repositories", names @ ..] if operation == Operation::Delete => names,
+            _ => path,
+        };
+        self.0.subject = Some((operation, printable(&names.join("/"))));
         self
     }
 
-    fn about(mut self, registry: &str, image_name: &str) -> Error {
-        self.image = Some(printable(&format!("{registry}/{image_name}")).into());
-        self
+    fn is_certain_absence(&self) -> bool {
+        self.0.kind == ErrorKind::NotFound && !self.0.may_have_been_deleted
     }
 }
 
 /// What became of the image, what happened, what the service said, what to do.
 impl Display for Error {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let in_doubt = self.may_have_been_deleted;
-        if let Some(image) = &self.image {
-            match self.kind {
-                _ if in_doubt && self.status == Some(500) => {
-                    write!(f, "{image} may have been deleted, or never existed: ")?;
-                }
-                _ if in_doubt => write!(f, "{image} may have been deleted: ")?,
-                ErrorKind::InvalidInput => write!(f, "cannot delete {image}: ")?,
-                ErrorKind::NotFound => write!(f, "{image} was not found: ")?,
-                _ => write!(f, "{image} was not deleted: ")?,
+        let error = &*self.0;
+        let is_unknown = error.may_have_been_deleted;
+        match (&error.subject, error.kind) {
+            (None, _) => {}
+            (Some((Operation::Get, path)), _) => write!(f, "cannot get {path}: ")?,
+            (Some((Operation::Sign, path)), _) => write!(f, "unusable path \"{path}\": ")?,
+            (Some((_, image)), _) if is_unknown && error.status == Some(500) => {
+                write!(f, "{image} may have been deleted, or never existed: ")?;
             }
+            (Some((_, image)), _) if is_unknown => write!(f, "{image} may have been deleted: ")?,
+            (Some((_, image)), ErrorKind::InvalidInput) => write!(f, "cannot delete {image}: ")?,
+            (Some((_, image)), ErrorKind::NotFound) => write!(f, "{image} was not found: ")?,
+            (Some((_, image)), _) => write!(f, "{image} was not deleted: ")?,
         }
-        f.write_str(&self.what_happened)?;
-        if self.attempts > 1 {
-            write!(f, ", {} attempts", self.attempts)?;
+        f.write_str(&error.what_happened)?;
+        if error.attempts > 1 {
+            write!(f, ", {} attempts", error.attempts)?;
         }
-        if let Some(body) = &self.body {
+        if let Some(body) = &error.body {
             write!(f, ": {body}")?;
         }
-        if let Some(trace_id) = &self.trace_id {
-            write!(f, " (trace id {trace_id})")?;
-        }
-        match self.retry_after {
-            Some(wait) if self.is_transient && !wait.is_zero() => {
-                write!(f, "; the service asks to wait {} s", wait.as_secs())?;
+        let ids = [
+            ("trace id", &error.trace_id),
+            ("origin", &error.response_origin),
+        ];
+        for (name, id) in ids {
+            if let Some(id) = id {
+                write!(f, " ({name} {id})")?;
             }
-            _ => f.write_str(self.kind.advice())?,
         }
-        f.write_str(match self.kind {
-            _ if in_doubt => "; run it again or list the registry",
-            ErrorKind::Timeout | ErrorKind::Transport => {
-                "; check the network, the proxy and the API URL"
+        match error.retry_after {
+            Some(wait) if error.is_transient && !wait.is_zero() => {
+                write!(f, "; wait {} s, as the service asks", wait.as_secs())?;
             }
+            _ => f.write_str(error.advice)?,
+        }
+        f.write_str(match error.kind {
+            _ if is_unknown => "; run it again, or look whether it still exists",
+            ErrorKind::Server => "; run it again later",
             _ => "",
         })
     }
@@ -1048,67 +1139,63 @@ impl std::error::Error for Error {}
 
 // What is refused, before anything is sent.
 
+/// Allows what a header can carry (RFC 9110, section 5.5), but no quotation marks or comments, which
+/// would become part of the key. What else a valid key looks like is for the service to say.
+fn check_key(what: &str, (key, place): (&str, &str)) -> Result<(), Error> {
+    let why = if key.is_empty() {
+        "it is empty"
+    } else if key.ends_with(['\n', '\r']) {
+        "it ends with a line break; remove it"
+    } else if key.contains(['"', '\'']) {
+        "it contains a quotation mark; remove the quotes around it"
+    } else if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        "it must be printable ASCII without whitespace, and without a comment after it"
+    } else {
+        return Ok(());
+    };
+    Err(Error::credentials(format!("unusable {what}{place}: {why}")))
+}
+
 /// Allows one label of a host name (RFC 1035, section 2.3.4). No other registry can exist, and a
 /// server might read it as another resource.
 fn check_registry(registry: &str) -> Result<(), Error> {
     if registry.len() <= 63 && is_name(registry, "-") {
         return Ok(());
     }
-    let why = if registry.is_empty() {
-        "is empty"
-    } else if registry.contains('%') {
-        "is percent-encoded; pass it unencoded"
-    } else if registry.contains(['.', '/', ':', '@']) {
-        "has a host or an image; pass only the registry, such as \"my-registry\""
-    } else if registry.contains(char::is_uppercase) {
-        "has an upper-case letter; registries are lower-case"
-    } else {
-        "must be 1 to 63 characters of a-z, 0-9 and -, and begin and end with a letter or digit"
-    };
-    Err(Error::invalid(format!("the registry {why}")))
+    Err(Error::invalid(format!(
+        "the registry \"{}\" must be 1 to 63 characters of a-z, 0-9 and -, beginning and ending \
+         with a letter or digit; pass its name alone, such as \"my-registry\"",
+        printable(registry)
+    )))
 }
 
-/// Allows image names, except with a host of this service in front, as `docker images` shows them.
+/// Allows slightly more than the image names of the Docker Registry v2 specification, whose clients
+/// limit them to 255 bytes, but none with a host of this service, as `docker images` shows them.
 fn check_image_name(image_name: &str) -> Result<(), Error> {
-    let (first, rest) = image_name.split_once('/').unwrap_or((image_name, ""));
-    let (host, _port) = first.split_once(':').unwrap_or((first, ""));
-    let has_host = host.to_ascii_lowercase().ends_with("ntruss.com")
-        || (first.contains(':') && !rest.is_empty());
+    let is_image_name = |text: &str| {
+        text.len() <= 255 && text.split('/').all(|component| is_name(component, "._-"))
+    };
+    let first = image_name.split('/').next().unwrap_or_default();
+    let host = first.split(':').next().unwrap_or_default();
+    let has_host = host.to_ascii_lowercase().ends_with("ntruss.com");
     if is_image_name(image_name) && !has_host {
         return Ok(());
     }
-    let name = if has_host { rest } else { image_name };
-    let (untagged, tag) = name.split_at(name.find([':', '@']).unwrap_or(name.len()));
-    let why = if image_name.is_empty() {
-        "is empty"
-    } else if has_host {
-        "begins with a host"
-    } else if tag.contains('@') {
-        "has a digest"
-    } else if !tag.is_empty() {
-        "has a tag"
-    } else if name.contains('%') {
-        "is percent-encoded"
-    } else if name.contains(char::is_uppercase) {
-        "has an upper-case letter"
+    let (untagged, tag) = image_name.split_at(image_name.find([':', '@']).unwrap_or(0));
+    // A hint names no other image: the same name under another host is another image.
+    let why = if has_host {
+        "begins with a host; pass the name without its host, if it is in this registry and region"
+    } else if is_image_name(untagged) && !tag.contains('/') {
+        &format!("has a tag or digest; for the image with all its tags, pass \"{untagged}\"")
     } else {
-        "must consist of components of a-z, 0-9, ., _ and -, each beginning and ending with a \
-         letter or digit, joined by single slashes, at most 255 characters"
+        "must be components of a-z, 0-9, ., _ and -, each beginning and ending with a letter or \
+         digit, joined by single slashes, at most 255 bytes; pass it unencoded, such as \
+         \"hello/world\""
     };
-    let hint = match (is_image_name(untagged), tag) {
-        (true, "") => format!("; pass \"{untagged}\""),
-        (true, _) if !tag.contains('/') => {
-            format!("; to delete the image with all its tags, pass \"{untagged}\"")
-        }
-        _ => "; pass a name such as \"hello/world\"".to_owned(),
-    };
-    Err(Error::invalid(format!("the image name {why}{hint}")))
-}
-
-/// Slightly looser than the image names of the Docker Registry v2 specification, whose clients
-/// allow 255 bytes.
-fn is_image_name(text: &str) -> bool {
-    text.len() <= 255 && text.split('/').all(|component| is_name(component, "._-"))
+    let image_name = printable(image_name);
+    Err(Error::invalid(format!(
+        "the image name \"{image_name}\" {why}"
+    )))
 }
 
 fn is_name(text: &str, separators: &str) -> bool {
@@ -1118,172 +1205,210 @@ fn is_name(text: &str, separators: &str) -> bool {
         && !text.contains(|c| !is_alphanumeric(c) && !separators.contains(c))
 }
 
-/// Refuses a path that a server could read as another resource (RFC 3986, section 5.2.4), and any
-/// `DELETE` but of a tag: with a segment missing, or an image name split at its slash, it would
-/// delete the image or the registry.
-fn check_path(method: &Method, path: &[&str], query: &[(&str, &str)]) -> Result<(), Error> {
-    for segment in path {
-        if !segment
-            .split('/')
-            .all(|component| is_plain_component(component, ":"))
-        {
-            let segment = printable(segment);
-            return Err(Error::invalid(format!(
-                "unusable path segment \"{segment}\": pass it unencoded; it may have letters, \
-                 digits, - . _ ~ and :, with single slashes between, and no dot segments"
-            )));
+/// Refuses a path that a server could read as another resource (RFC 3986, section 5.2.4), or that
+/// names an image which cannot exist: its 404 would read as "gone".
+fn check_path(path: &[&str]) -> Result<(), Error> {
+    let others = match path {
+        [] => return Err(Error::invalid("it has no segments")),
+        ["repositories", registry, image_name, others @ ..] => {
+            check_registry(registry)?;
+            check_image_name(image_name)?;
+            if !matches!(others, [] | ["tags"] | ["tags", _]) {
+                let text = "after an image, only \"tags\" and one tag can follow; pass the image \
+                            name as one segment, such as \"hello/world\"";
+                return Err(Error::invalid(text));
+            }
+            others
         }
-    }
-    let is_delete = method.as_str().eq_ignore_ascii_case("DELETE");
-    let is_tag = matches!(path, ["repositories", _, _, "tags", _, ..]) && query.is_empty();
-    let why = if path.is_empty() {
-        "it has no segments"
-    } else if is_delete && !is_tag {
-        "DELETE is for a tag, such as [\"repositories\", registry, image, \"tags\", tag], without \
-         a query; for an image, use delete_image"
-    } else {
-        return Ok(());
+        ["repositories", registry] => return check_registry(registry),
+        _ => path,
     };
-    Err(Error::invalid(format!("unusable path: {why}")))
+    match others.iter().find(|segment| !is_plain_segment(segment)) {
+        None => Ok(()),
+        Some(segment) => Err(Error::invalid(format!(
+            "the segment \"{}\" must be letters, digits, - . _ ~ and :, and no dot segment; pass it \
+             unencoded",
+            printable(segment)
+        ))),
+    }
 }
 
-/// Whether a path component is safe unencoded: unreserved characters and `others`, no dot segment.
-fn is_plain_component(text: &str, others: &str) -> bool {
-    let is_plain = |c| is_unreserved(c) || others.contains(c);
-    !matches!(text, "" | "." | "..") && text.chars().all(is_plain)
+/// Allows `DELETE` for a tag alone: with a segment missing, or an image name that was split at its
+/// slash, it would delete the image or the registry.
+fn check_method(method: &Method, path: &[&str], query: &[(&str, &str)]) -> Result<(), Error> {
+    let is_tag = matches!(path, ["repositories", _, _, "tags", _]) && query.is_empty();
+    if is_tag || !method.as_str().eq_ignore_ascii_case("DELETE") {
+        return Ok(());
+    }
+    let text = "DELETE is for a tag, such as [\"repositories\", registry, image, \"tags\", tag], \
+                without a query; for an image, use delete_image";
+    Err(Error::invalid(text))
 }
 
-fn check_api_url(api_url: &str) -> Result<Arc<str>, Error> {
-    safe_api_url(api_url).map(Arc::from).ok_or_else(|| {
+/// Returns whether a path segment is safe unencoded, and no dot segment.
+fn is_plain_segment(text: &str) -> bool {
+    let is_plain = |byte| is_unreserved(byte) || byte == b':';
+    !matches!(text, "" | "." | "..") && text.bytes().all(is_plain)
+}
+
+fn check_api_url(api_url: &str, place: &str) -> Result<String, Error> {
+    safe_api_url(api_url).ok_or_else(|| {
         // What comes before an @ or after a ? may be secret.
         let may_be_secret = api_url.contains(['@', '?', '#']);
         let shown = printable(if may_be_secret { "..." } else { api_url });
-        let hint = if api_url.contains("://") {
-            "use https (http for loopback only), no user info, query or fragment, and a path of \
-             letters, digits, - . _ ~ and single slashes"
-        } else {
-            "use a URL such as https://ncr.apigw.ntruss.com/ncr/api/v2, or a Region (NCLOUD_REGION)"
-        };
-        Error::invalid(format!("unusable API URL \"{shown}\": {hint}"))
+        Error::invalid(format!(
+            "unusable API URL \"{shown}\"{place}: expected a Region, or a URL such as \
+             https://ncr.apigw.ntruss.com/ncr/api/v2 (http for loopback only; no user info, query \
+             or fragment; a path of letters, digits, - . _ ~ : and single slashes)"
+        ))
     })
 }
 
-/// The API URL without a trailing slash, if it is safe to send a signature to.
+/// Returns the API URL without a trailing slash, if it is safe to send a signature to: a scheme, a
+/// host, perhaps a port, and a plain path, with nothing between them or after.
 fn safe_api_url(api_url: &str) -> Option<String> {
-    let uri: Uri = api_url.parse().ok()?;
+    let url = api_url.strip_suffix('/').unwrap_or(api_url);
+    let uri: Uri = url.parse().ok()?;
     let (scheme, host) = (uri.scheme_str()?, uri.host()?);
     let port = uri.port_u16().map(|port| format!(":{port}"));
-    let path = uri.path().strip_suffix('/').unwrap_or(uri.path());
-    // User info, query, fragment and an odd port do not survive this.
-    let rebuilt = format!("{scheme}://{host}{}{path}", port.unwrap_or_default());
-    let is_same = rebuilt.eq_ignore_ascii_case(api_url.strip_suffix('/').unwrap_or(api_url));
+    let port = port.unwrap_or_default();
+    let after_scheme = url.get(scheme.len()..)?.strip_prefix("://")?;
+    let path = after_scheme.strip_prefix(host)?.strip_prefix(&*port)?;
+    let mut segments = path.split('/');
+    let is_plain_path = segments.next() == Some("") && segments.all(is_plain_segment);
 
     let is_loopback = host.eq_ignore_ascii_case("localhost") // RFC 6761, section 6.3
         || format!("{host}:0").parse().is_ok_and(|address: SocketAddr| address.ip().is_loopback());
     let is_confidential = scheme == "https" || (scheme == "http" && is_loopback);
-    let mut segments = path.split('/').skip(1);
-    let is_plain_path = segments.all(|segment| is_plain_component(segment, ""));
-    (is_same && !host.is_empty() && is_confidential && is_plain_path).then_some(rebuilt)
+    let is_safe = !host.is_empty() && is_confidential && is_plain_path;
+    is_safe.then(|| format!("{scheme}://{host}{port}{path}"))
 }
 
 // How a request is built and sent.
 
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
-/// With less, a timeout of ureq does not tell whether the request had been sent.
-const SHORTEST_ATTEMPT: Duration = Duration::from_millis(10);
+/// No attempt begins with less than this share of the call's timeout: a request without time for a
+/// response would turn a certain "not deleted" into a "may have been deleted".
+const MIN_TIME_SHARE: u32 = 8;
+/// Looking up the host, connecting to a proxy and connecting through it get this share of an attempt
+/// each. They end before the attempt does, so a timeout there proves that nothing was sent.
+const SETUP_TIME_SHARE: u32 = 4;
+/// Linux reports a host that does not answer as "no route to host" after 3.1 s. That proves nothing,
+/// since an open connection reports it as well; a timeout of connecting does.
+const MAX_CONNECT_TIME: Duration = Duration::from_secs(3);
+/// Outlasts a restart of the service in a few attempts.
+const FIRST_WAIT_MS: u64 = 1000;
+/// Longer waits would leave most of a minute unused.
+const MAX_DOUBLINGS: u32 = 3;
 
-/// How an attempt ended, if not in a confirmed deletion.
+/// How an attempt ended, if not in success.
 struct Failure {
     error: Error,
-    effect: Effect,
-    next: Next,
+    outcome: Outcome,
 }
 
-/// What the attempt may have done.
-#[derive(Clone, Copy, PartialEq)]
-enum Effect {
-    /// Surely nothing.
-    None,
+/// What an attempt may have done.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Outcome {
+    /// It cannot have been acted upon.
+    NoEffect,
     /// The service may have acted on it.
-    Possible,
+    Unknown,
     /// Nothing, since the service itself says that there is no such image.
     ImageAbsent,
 }
 
-/// What comes next.
-#[derive(Clone, Copy, PartialEq)]
-enum Next {
-    GiveUp,
-    /// Another attempt, if there is time for it.
-    Again,
-}
-
 impl Client {
-    /// Sends requests until one gets a final answer, or the attempts or the time run out.
-    /// Deleting is idempotent, so an attempt whose outcome is unknown can be repeated.
-    fn send(&self, registry: &str, image_name: &str) -> Result<(), Error> {
+    /// Sends requests until one succeeds or fails for good, or the attempts or the time run out.
+    /// Deleting and reading are idempotent, so an attempt whose outcome is unknown can be repeated.
+    fn run(
+        &self,
+        operation: Operation,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<String, Error> {
+        let is_deletion = operation == Operation::Delete;
+        let method = if is_deletion {
+            Method::DELETE
+        } else {
+            Method::GET
+        };
+        let about = |error: Error| error.about(operation, path);
         if self.lacks_tls && self.api_url.starts_with("https:") {
             let text = "built without TLS; enable the feature rustls or native-tls";
-            return Err(Error::invalid(text).about(registry, image_name));
+            return Err(about(Error::invalid(text)));
         }
         let started = Instant::now();
-        let mut in_doubt = false;
         let mut attempts = 0;
+        let mut is_outcome_unknown = false;
         loop {
+            let request = self.sign(method.clone(), path, query).map_err(about)?;
             attempts += 1;
-            let request = self.sign_delete_image(registry, image_name)?;
-            let Err(failure) = self.attempt(request, attempts, started) else {
-                return Ok(());
-            };
-            if in_doubt && failure.effect == Effect::ImageAbsent {
-                return Ok(()); // an earlier attempt deleted it
+            let Failure { error, outcome } =
+                match self.attempt(operation, request, attempts, started) {
+                    Ok(body) => return Ok(body),
+                    Err(failure) => failure,
+                };
+            if is_outcome_unknown && outcome == Outcome::ImageAbsent {
+                return Ok(String::new()); // an earlier attempt deleted it
             }
-            in_doubt |= failure.effect == Effect::Possible;
-            let mut error = failure.error.about(registry, image_name);
-            (error.attempts, error.may_have_been_deleted) = (attempts, in_doubt);
-            // A request without time for its answer would turn a certain "no" into a "maybe".
-            let time_left = || self.timeout.saturating_sub(started.elapsed());
-            let is_too_late = |wait| time_left().saturating_sub(wait) <= self.timeout / 8;
-            let asked_wait = error.retry_after.unwrap_or_default();
-            let wait = backoff(attempts).min(time_left() / 2).max(asked_wait);
-            let is_last = failure.next == Next::GiveUp || attempts >= self.max_attempts;
-            if is_last || is_too_late(wait) {
+            is_outcome_unknown |= is_deletion && outcome == Outcome::Unknown;
+            let mut error = about(error);
+            error.0.attempts = attempts;
+            error.0.may_have_been_deleted = is_outcome_unknown;
+            if !error.is_transient() || attempts >= self.max_attempts {
                 return Err(error);
             }
-            thread::sleep(wait);
-            if is_too_late(Duration::ZERO) {
-                return Err(error); // the whole process slept
+            let asked_wait = error.retry_after().unwrap_or_default();
+            let time_left = self.time_left(started);
+            match wait_before_retry(attempts, asked_wait, time_left, self.timeout) {
+                Some(wait) => thread::sleep(wait),
+                None => return Err(error),
+            }
+            // The whole process may have been suspended in the meantime.
+            if !is_enough_time(self.time_left(started), self.timeout) {
+                return Err(error);
             }
         }
     }
 
-    /// Sends one request of the call that began at `started`, and classifies what comes of it.
-    fn attempt(&self, request: Request<()>, number: u32, started: Instant) -> Result<(), Failure> {
-        let time_left = self.timeout.saturating_sub(started.elapsed());
-        // Half of less than a quarter would leave too little for another attempt: use all of it.
-        let is_last = number >= self.max_attempts || time_left < self.timeout / 4;
-        let share = if is_last { time_left } else { time_left / 2 };
-        let own = self.agent.config().timeouts();
-        let timeout = shorter(own.per_call, shorter(own.global, share)).max(SHORTEST_ATTEMPT);
-        // Even through a proxy (lookup, connect, CONNECT), these expire before the attempt does, so
-        // a timeout there proves that nothing was sent.
+    fn time_left(&self, started: Instant) -> Duration {
+        self.timeout.saturating_sub(started.elapsed())
+    }
+
+    /// Sends one request of the call that began at `started`, and returns the body of a success.
+    fn attempt(
+        &self,
+        operation: Operation,
+        request: Request<()>,
+        number: u32,
+        started: Instant,
+    ) -> Result<String, Failure> {
+        let is_last = number >= self.max_attempts;
+        let time = time_for_attempt(is_last, self.time_left(started), self.timeout);
+        let agent_timeouts = self.agent.config().timeouts();
+        let time = shorter(
+            agent_timeouts.per_call,
+            shorter(agent_timeouts.global, time),
+        );
+        let setup_time = time / SETUP_TIME_SHARE;
+        let max_connect_time = agent_timeouts.connect.unwrap_or(MAX_CONNECT_TIME);
         let mut config = self
             .agent
             .configure_request(request)
             .http_status_as_error(false)
-            .timeout_global(Some(timeout))
-            .timeout_resolve(Some(shorter(own.resolve, timeout / 4)))
-            .timeout_connect(Some(shorter(own.connect, timeout / 4)));
+            .timeout_global(Some(time))
+            .timeout_resolve(Some(shorter(agent_timeouts.resolve, setup_time)))
+            .timeout_connect(Some(setup_time.min(max_connect_time)));
         if number > 1 {
             // Kept connections may all be dead, for example after a suspend.
             config = config.max_idle_age(Duration::ZERO);
         }
         let attempt_started = Instant::now();
         match self.agent.run(config.build()) {
-            Ok(response) => self.answered(&Answer::read(response)),
+            Ok(response) => self.judge_response(operation, Response::read(response)),
             Err(error) => {
-                let failure = self.unanswered(&error, attempt_started.elapsed(), started.elapsed());
-                Err(failure)
+                Err(self.judge_error(&error, attempt_started.elapsed(), started.elapsed()))
             }
         }
     }
@@ -1296,6 +1421,7 @@ impl Client {
         path: &[&str],
         query: &[(&str, &str)],
     ) -> Result<Request<()>, Error> {
+        check_path(path)?;
         let mut url = self.api_url.to_string();
         for segment in path {
             url = url + "/" + &percent_encode(segment);
@@ -1304,14 +1430,13 @@ impl Client {
             let separator = if index == 0 { "?" } else { "&" };
             url = url + separator + &percent_encode(name) + "=" + &percent_encode(value);
         }
-        let request = self
-            .sign_url(method, &url)
-            .map_err(|error| Error::invalid(format!("unusable path: {error}")))?;
+        let request = self.sign_url(method, &url);
+        let request = request.map_err(|error| Error::invalid(error.to_string()))?;
         let timeout = shorter(self.agent.config().timeouts().global, self.timeout);
         let config = self.agent.configure_request(request);
         let mut config = config.max_redirects(0).timeout_global(Some(timeout));
         if self.api_url.starts_with("http:") {
-            config = config.proxy(None); // which is never on the way to loopback
+            config = config.proxy(None); // loopback is reached without one
         }
         Ok(config.build())
     }
@@ -1327,60 +1452,102 @@ impl Client {
             .method(method)
             .uri(uri)
             .header("User-Agent", USER_AGENT)
-            // A compressed answer would lose its length, which tells whether it is complete.
+            // A compressed response would lose its length, which shows whether it is complete.
             .header("Accept-Encoding", "identity")
             .header("Content-Type", "application/json") // which every operation requires
             .header("x-ncp-apigw-timestamp", timestamp_ms)
-            .header("x-ncp-iam-access-key", hidden(keys.access_key())?)
-            .header("x-ncp-apigw-signature-v2", hidden(&signature)?)
+            .header("x-ncp-iam-access-key", sensitive(keys.access_key())?)
+            .header("x-ncp-apigw-signature-v2", sensitive(&signature)?)
             .body(())
+    }
+
+    /// Returns the proxy through which the API URL is reached, if any.
+    fn proxy(&self) -> Option<&ureq::Proxy> {
+        let api_url: Uri = self.api_url.parse().ok()?;
+        let proxy = self.agent.config().proxy()?;
+        let is_used = api_url.scheme_str() == Some("https") && !proxy.is_no_proxy(&api_url);
+        is_used.then_some(proxy)
     }
 }
 
-/// A header's value that `Debug` does not show.
-fn hidden(value: &str) -> http::Result<HeaderValue> {
+/// The proxy's URL may hold a password, so only this is shown.
+fn host_and_port(proxy: &ureq::Proxy) -> String {
+    format!("{}:{}", proxy.host(), proxy.port())
+}
+
+/// Makes a header's value that `Debug` does not show.
+fn sensitive(value: &str) -> http::Result<HeaderValue> {
     let mut value = HeaderValue::from_str(value)?;
     value.set_sensitive(true);
     Ok(value)
 }
 
-fn shorter(own: Option<Duration>, limit: Duration) -> Duration {
-    own.map_or(limit, |own| own.min(limit))
+fn shorter(timeout: Option<Duration>, limit: Duration) -> Duration {
+    timeout.map_or(limit, |timeout| timeout.min(limit))
 }
 
-/// How long to wait before a retry, counted from 1: between half and all of a second, twice as long
-/// for each further retry, at most 8 s. So three attempts outlast a quick restart of the service,
-/// and clients that failed together do not come back together.
+/// Half of the time that is left while another attempt may follow, else all of it.
+fn time_for_attempt(is_last: bool, time_left: Duration, timeout: Duration) -> Duration {
+    let half = time_left / 2;
+    if is_last || !is_enough_time(half, timeout) {
+        time_left
+    } else {
+        half
+    }
+}
+
+fn is_enough_time(time_left: Duration, timeout: Duration) -> bool {
+    time_left > timeout / MIN_TIME_SHARE
+}
+
+/// Decides how long to wait before a retry, counted from 1: `None` if that leaves too little time
+/// for an attempt.
+fn wait_before_retry(
+    retry: u32,
+    asked_wait: Duration,
+    time_left: Duration,
+    timeout: Duration,
+) -> Option<Duration> {
+    let wait = backoff(retry).min(time_left / 2).max(asked_wait);
+    is_enough_time(time_left.saturating_sub(wait), timeout).then_some(wait)
+}
+
+/// Between half and all of a bound that doubles with each retry. The jitter keeps clients that
+/// failed together from coming back together.
 fn backoff(retry: u32) -> Duration {
-    let half_ms = 250 << retry.min(4);
-    // Each RandomState hashes with keys of its own, which start from the system's random numbers.
+    let half_ms = (FIRST_WAIT_MS << retry.saturating_sub(1).min(MAX_DOUBLINGS)) / 2;
+    // Each RandomState hashes with its own keys, which start from the system's random numbers.
     let random = RandomState::new().hash_one(retry);
     Duration::from_millis(half_ms + random % (half_ms + 1))
 }
 
-// How an answer is classified, or what there is instead of one.
+// How responses and errors are classified.
 
-/// Linux reports some errors of connecting on established connections too, but only once their
-/// retransmissions have run out (tcp(7), `tcp_retries2`), which takes seconds. A lookup and
-/// connecting across an ocean take less than this.
-const LONGEST_CONNECT: Duration = Duration::from_secs(1);
+/// More than a page of 100 images, which has some 40 KiB.
+const MAX_BODY: usize = 1024 * 1024;
+/// On an open connection, too, Linux reports that a host is unreachable, but only when its
+/// retransmissions have run out: after 3.15 s with `tcp_retries2` at 3, the lowest value in use
+/// (tcp(7); 15 minutes by default). Connecting ends before, by [`MAX_CONNECT_TIME`].
+const CONNECT_ERROR_WINDOW: Duration = Duration::from_millis(if IS_LINUX { 2900 } else { 1000 });
+const IS_LINUX: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
-/// An answer, as far as it was read.
-struct Answer {
+/// A response, as far as it was read.
+struct Response {
     head: http::response::Parts,
     body: String,
-    /// The length of the body in bytes, or the error that cut it.
+    /// The length of the body in bytes, or the error that truncated it.
     length: io::Result<usize>,
 }
 
-impl Answer {
-    fn read(response: Response<ureq::Body>) -> Answer {
+impl Response {
+    fn read(response: http::Response<ureq::Body>) -> Response {
         let (head, body) = response.into_parts();
         let mut bytes = Vec::new();
-        let mut reader = body.into_reader().take(MAX_READ as u64 + 1);
+        let mut reader = body.into_reader().take(MAX_BODY as u64 + 1);
         let length = reader.read_to_end(&mut bytes);
-        let body = String::from_utf8_lossy(&bytes).into_owned();
-        Answer { head, body, length }
+        let body = String::from_utf8(bytes)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+        Response { head, body, length }
     }
 
     fn header(&self, name: &str) -> Option<String> {
@@ -1389,6 +1556,13 @@ impl Answer {
             .map(|value| String::from_utf8_lossy(value.as_bytes()))
             .collect();
         (!values.is_empty()).then(|| values.join(", ")) // RFC 9110, section 5.3
+    }
+
+    fn is_success(&self, operation: Operation) -> bool {
+        match operation {
+            Operation::Delete => self.confirms_deletion(),
+            _ => self.head.status == 200 && self.is_complete() && self.is_object(),
+        }
     }
 
     /// 204 is the vendor's documented success; 200 and 201 are successes common to its operations,
@@ -1402,7 +1576,7 @@ impl Answer {
         }
     }
 
-    /// Whether the framing shows that no part is missing (RFC 9112, section 8).
+    /// Whether the framing shows that nothing is missing (RFC 9112, section 8).
     fn is_complete(&self) -> bool {
         let shows_end = match self.header("Transfer-Encoding") {
             Some(coding) => {
@@ -1410,17 +1584,19 @@ impl Answer {
             }
             None => self.header("Content-Length").is_some(),
         };
-        shows_end && self.length.as_ref().is_ok_and(|length| *length <= MAX_READ)
+        shows_end && self.length.as_ref().is_ok_and(|length| *length <= MAX_BODY)
     }
 
-    /// Whether a 404 may be the service's: it is complete, and empty or a JSON object. With code
-    /// 300, a string or a number, the gateway says that it does not know the URL.
-    fn is_not_found(&self) -> bool {
+    fn is_object(&self) -> bool {
         let body = self.body.trim_ascii();
-        let is_object = body.starts_with('{') && body.ends_with('}');
-        let unquoted = body.replace(|c: char| c == '"' || c.is_whitespace(), "");
-        let is_url_unknown = unquoted.contains("Code:300,") || unquoted.contains("Code:300}");
-        self.is_complete() && (is_object || self.body.is_empty()) && !is_url_unknown
+        body.starts_with('{') && body.ends_with('}')
+    }
+
+    fn has_code_300(&self) -> bool {
+        let unquoted = self
+            .body
+            .replace(|c: char| c == '"' || c.is_whitespace(), "");
+        unquoted.contains("Code:300,") || unquoted.contains("Code:300}")
     }
 
     /// Whether the body has one of the platform's codes, which other gateways do not have.
@@ -1429,51 +1605,61 @@ impl Answer {
         body.contains("\"errorCode\":") || body.contains("\"returnCode\":")
     }
 
-    /// What an answer means that confirms no deletion. A 4xx or 5xx status without a row of its own
-    /// has the kind of its class (RFC 9110, section 15).
-    fn classify(&self) -> (ErrorKind, Effect, Next) {
-        use {ErrorKind as K, Next::Again, Next::GiveUp};
+    /// Whether a 404 comes from a service, this one or another, that does not find the image. Code
+    /// 300, a string or a number, says that the URL is unknown, or that permission is lacking.
+    fn is_not_found(&self) -> bool {
+        self.is_complete() && !self.has_code_300() && (self.is_object() || self.body.is_empty())
+    }
+
+    /// What a response means that is no success. A 4xx or 5xx status without a row of its own has
+    /// the kind of its class (RFC 9110, section 15).
+    fn classify(&self, operation: Operation) -> Failure {
+        use {ErrorKind as K, Outcome as O};
+        let (transient, permanent) = (Failure::transient, Failure::permanent);
         match self.head.status.as_u16() {
-            // A success whose body broke off proves nothing; another attempt may.
-            200..=299 if self.length.is_err() => (K::UnexpectedResponse, Effect::Possible, Again),
-            401 => (K::Unauthorized, Effect::None, GiveUp),
-            403 => (K::Forbidden, Effect::None, GiveUp),
-            404 if !self.is_not_found() => (K::UnexpectedResponse, Effect::None, GiveUp),
-            404 if self.has_platform_code() => (K::NotFound, Effect::ImageAbsent, GiveUp),
-            404 => (K::NotFound, Effect::None, GiveUp),
-            // It may come from a proxy before a slow service.
-            408 => (K::Timeout, Effect::Possible, Again),
-            409 => (K::Conflict, Effect::None, GiveUp),
-            429 => (K::RateLimited, Effect::None, Again),
-            400..=499 => (K::BadRequest, Effect::None, GiveUp),
-            500 | 502..=504 => (K::Server, Effect::Possible, Again),
-            500..=599 => (K::Server, Effect::Possible, GiveUp),
-            _ => (K::UnexpectedResponse, Effect::Possible, GiveUp),
+            // A success whose body was truncated proves nothing; another attempt may.
+            200..=299 if self.length.is_err() => transient(K::UnexpectedResponse, O::Unknown),
+            401 => permanent(K::Unauthorized, O::NoEffect),
+            403 => permanent(K::Forbidden, O::NoEffect),
+            404 if !self.is_not_found() => permanent(K::UnexpectedResponse, O::NoEffect),
+            404 if self.has_platform_code() => permanent(K::NotFound, O::ImageAbsent),
+            404 if operation == Operation::Delete => permanent(K::NotFound, O::NoEffect),
+            404 => permanent(K::UnexpectedResponse, O::NoEffect),
+            // It may come from a proxy in front of a slow service.
+            408 => transient(K::Timeout, O::Unknown),
+            // It did nothing. An earlier attempt that is still at work causes it; a 404 follows.
+            409 => transient(K::Conflict, O::NoEffect),
+            429 => transient(K::RateLimited, O::NoEffect),
+            400..=499 => permanent(K::BadRequest, O::NoEffect),
+            500 | 502..=504 => transient(K::Server, O::Unknown),
+            500..=599 => permanent(K::Server, O::Unknown),
+            _ => permanent(K::UnexpectedResponse, O::Unknown),
         }
     }
 }
 
 /// What an error of ureq means, `elapsed` after the start of the attempt.
-fn classify_error(error: &ureq::Error, elapsed: Duration) -> (ErrorKind, Effect, Next) {
-    use {ErrorKind as K, Next::Again, Next::GiveUp, ureq::Error as E, ureq::Timeout as T};
+fn classify_error(error: &ureq::Error, elapsed: Duration) -> Failure {
+    use {ErrorKind as K, Outcome as O, ureq::Error as E, ureq::Timeout as T};
+    let (transient, permanent) = (Failure::transient, Failure::permanent);
     match error {
-        E::Timeout(T::Resolve | T::Connect) => (K::Timeout, Effect::None, Again),
-        E::Timeout(_) => (K::Timeout, Effect::Possible, Again),
-        E::HostNotFound | E::ConnectionFailed | E::ConnectProxyFailed(_) => {
-            (K::Transport, Effect::None, Again)
-        }
-        _ if is_untrusted_certificate(error) => (K::Transport, Effect::None, GiveUp),
-        #[cfg(feature = "native-tls")]
-        E::NativeTls(_) => (K::Transport, Effect::None, Again), // from setting TLS up
-        E::Io(error) if is_from_connecting(error, elapsed) => (K::Transport, Effect::None, Again),
-        E::Io(_) => (K::Transport, Effect::Possible, Again),
-        E::Protocol(_) | E::LargeResponseHeader(..) => {
-            (K::UnexpectedResponse, Effect::Possible, Again)
-        }
+        E::Timeout(T::Resolve | T::Connect) => transient(K::Timeout, O::NoEffect),
+        E::Timeout(_) => transient(K::Timeout, O::Unknown),
+        E::HostNotFound | E::ConnectionFailed => transient(K::Transport, O::NoEffect),
+        E::ConnectProxyFailed(_) => transient(K::Transport, O::NoEffect),
+        _ if is_untrusted_certificate(error) => permanent(K::Transport, O::NoEffect),
+        E::Io(error) if is_from_connecting(error, elapsed) => transient(K::Transport, O::NoEffect),
+        E::Io(_) => transient(K::Transport, O::Unknown),
+        E::Protocol(_) | E::LargeResponseHeader(..) => transient(K::UnexpectedResponse, O::Unknown),
         E::RequireHttpsOnly(_) | E::Tls(_) | E::TlsRequired => {
-            (K::InvalidInput, Effect::None, GiveUp)
+            permanent(K::InvalidInput, O::NoEffect)
         }
-        _ => (K::Transport, Effect::Possible, GiveUp),
+        // These two come from setting TLS up.
+        #[cfg(feature = "native-tls")]
+        E::NativeTls(_) => transient(K::Transport, O::NoEffect),
+        #[cfg(feature = "rustls")]
+        E::Rustls(_) => permanent(K::InvalidInput, O::NoEffect),
+        _ => permanent(K::Transport, O::Unknown),
     }
 }
 
@@ -1492,51 +1678,81 @@ fn is_untrusted_certificate(error: &ureq::Error) -> bool {
 fn is_from_connecting(error: &io::Error, elapsed: Duration) -> bool {
     use io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
     use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
-    match error.kind() {
+    let is_from_connecting = match error.kind() {
         // On Windows, refusing takes two seconds, and only connecting reports it.
-        ConnectionRefused if cfg!(windows) => true,
+        ConnectionRefused if cfg!(windows) => return true,
+        _ if IS_LINUX => error.raw_os_error().is_some() && !is_from_open_connection(error),
         ConnectionRefused | HostUnreachable | NetworkUnreachable | PermissionDenied
-        | AddrNotAvailable | AddrInUse => elapsed < LONGEST_CONNECT,
-        // The standard library gives a failed lookup a kind that cannot be named. The codes are
-        // those of too many open files, on Unix and on Windows, and of a failed lookup on Windows.
-        _ => {
-            error.to_string().starts_with("failed to lookup address")
-                || matches!(error.raw_os_error(), Some(23 | 24 | 10024 | 11001..=11004))
-        }
+        | AddrNotAvailable | AddrInUse => true,
+        _ => false,
+    };
+    // The standard library gives a failed lookup a kind that cannot be named. The codes are those
+    // of too many open files, on Unix and on Windows, and of a failed lookup on Windows.
+    (is_from_connecting && elapsed < CONNECT_ERROR_WINDOW)
+        || error.to_string().starts_with("failed to lookup address")
+        || matches!(error.raw_os_error(), Some(23 | 24 | 10024 | 11001..=11004))
+}
+
+/// Whether an open connection can report an error on Linux, whose other errors come from looking up
+/// the host and connecting (tcp(7), recv(2)).
+fn is_from_open_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
+    use io::ErrorKind::{Interrupted, OutOfMemory, TimedOut, UnexpectedEof, WouldBlock};
+    const ENETRESET: i32 = 102;
+    const ENOBUFS: i32 = 105;
+    const ESHUTDOWN: i32 = 108;
+    match error.kind() {
+        BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | Interrupted
+        | OutOfMemory | TimedOut | UnexpectedEof | WouldBlock => true,
+        _ => matches!(error.raw_os_error(), Some(ENETRESET | ENOBUFS | ESHUTDOWN)),
     }
 }
 
 impl Failure {
-    fn new((kind, effect, next): (ErrorKind, Effect, Next), what_happened: String) -> Failure {
-        let mut error = Error::new(kind, what_happened);
-        error.is_transient = next == Next::Again || kind == ErrorKind::Conflict;
-        Failure {
-            error,
-            effect,
-            next,
-        }
+    /// A failure after which the same call may succeed.
+    fn transient(kind: ErrorKind, outcome: Outcome) -> Failure {
+        let mut failure = Failure::permanent(kind, outcome);
+        failure.error.0.is_transient = true;
+        failure
+    }
+
+    fn permanent(kind: ErrorKind, outcome: Outcome) -> Failure {
+        let error = Error::new(kind, "");
+        Failure { error, outcome }
     }
 }
 
 impl Client {
-    fn answered(&self, answer: &Answer) -> Result<(), Failure> {
-        if answer.confirms_deletion() {
-            return Ok(());
+    fn judge_response(&self, operation: Operation, response: Response) -> Result<String, Failure> {
+        if response.is_success(operation) {
+            return Ok(response.body);
         }
-        let said = |text: &String| self.said(text).into();
-        let mut failure = Failure::new(answer.classify(), self.describe(answer));
-        failure.error.status = Some(answer.head.status.as_u16());
-        failure.error.body = Some(&answer.body).filter(|body| !body.is_empty()).map(said);
-        failure.error.trace_id = answer.header("x-ncp-trace-id").as_ref().map(said);
-        failure.error.retry_after = answer.header("Retry-After").and_then(|text| seconds(&text));
+        let server_text = |text: String| self.server_text(&text);
+        let mut failure = response.classify(operation);
+        let error = &mut failure.error.0;
+        error.what_happened = self.describe(&response);
+        error.status = Some(response.head.status.as_u16());
+        error.trace_id = response.header("x-ncp-trace-id").map(server_text);
+        let origin = response.header("x-ncp-apigw-response-origin");
+        error.response_origin = origin.map(server_text);
+        error.retry_after = response
+            .header("Retry-After")
+            .and_then(|text| parse_retry_after(&text));
+        if error.status == Some(404) && response.has_code_300() {
+            error.advice = "; check the API URL with its path, and the account's permissions";
+        }
+        error.body = Some(response.body)
+            .filter(|body| !body.is_empty())
+            .map(server_text);
         Err(failure)
     }
 
     /// The status, with what helps to understand it.
-    fn describe(&self, answer: &Answer) -> String {
-        let status = answer.head.status;
-        let header = |name| answer.header(name).map(|text| self.said(&text));
+    fn describe(&self, response: &Response) -> String {
+        let status = response.head.status;
+        let header = |name| response.header(name).map(|text| self.server_text(&text));
         match (status.as_u16(), header("Location")) {
+            (200..=299, _) if !response.is_complete() => format!("{status}, incomplete"),
             // What comes before an @ may be a password.
             (300..=399, Some(location)) if !location.contains('@') => {
                 format!("{status} to {location}")
@@ -1544,65 +1760,85 @@ impl Client {
             (401, _) => {
                 let access_key = self.credentials.masked_access_key();
                 let date = header("Date").map(|date| format!(", the service's clock: {date}"));
-                format!(
-                    "{status} (access key {access_key}{})",
-                    date.unwrap_or_default()
-                )
+                let date = date.unwrap_or_default();
+                format!("{status} (access key {access_key}{date})")
             }
             (404, _) => format!("{status} from {}", self.api_url),
             _ => status.to_string(),
         }
     }
 
-    /// Server text for display: the access key masked, the rest cut and escaped.
-    fn said(&self, text: &str) -> String {
-        let access_key = self.credentials.access_key();
-        printable(&text.replace(access_key, &self.credentials.masked_access_key()))
+    /// What ureq reports instead of a response, after the time that the attempt and the call took.
+    fn judge_error(&self, error: &ureq::Error, attempt: Duration, call: Duration) -> Failure {
+        let mut failure = if self.is_socks_refusal(error) {
+            Failure::transient(ErrorKind::Transport, Outcome::NoEffect)
+        } else {
+            classify_error(error, attempt)
+        };
+        let what_failed = match (failure.error.0.kind, failure.outcome) {
+            (ErrorKind::InvalidInput, _) => "the agent cannot send to",
+            (_, Outcome::NoEffect) => "no connection to",
+            _ => "no response from",
+        };
+        let host = self.api_url.split('/').nth(2).unwrap_or_default();
+        let proxy = self
+            .proxy()
+            .map(|proxy| format!(" through the proxy {}", host_and_port(proxy)));
+        let proxy = proxy.unwrap_or_default();
+        let cause = match error {
+            ureq::Error::Timeout(_) => {
+                format!(" within {} s", (call.as_secs_f32() * 10.0).round() / 10.0)
+            }
+            _ => format!(
+                ": {}",
+                printable(error.to_string().trim_start_matches("io: "))
+            ),
+        };
+        failure.error.0.what_happened = format!("{what_failed} {host}{proxy}{cause}");
+        if is_untrusted_certificate(error) {
+            failure.error.0.advice = "; to trust its authority, use the feature native-tls, which \
+                                      trusts what the system trusts, or ClientBuilder::agent with \
+                                      the authority's PEM file";
+        }
+        failure
     }
 
-    /// What ureq reports instead of an answer, after the time that the attempt and the call took.
-    fn unanswered(&self, error: &ureq::Error, attempt: Duration, call: Duration) -> Failure {
-        let classified = classify_error(error, attempt);
-        let cause = printable(error.to_string().trim_start_matches("io: "));
-        let host = self.api_url.split('/').nth(2).unwrap_or_default();
-        let seconds = (call.as_secs_f32() * 10.0).round() / 10.0;
-        let what_happened = match classified {
-            (ErrorKind::InvalidInput, ..) => format!("the agent cannot send to {host}: {cause}"),
-            (ErrorKind::Timeout, Effect::None, _) => {
-                format!("no connection to {host} within {seconds} s")
-            }
-            (ErrorKind::Timeout, ..) => format!("no answer from {host} within {seconds} s"),
-            _ if is_untrusted_certificate(error) => {
-                let reason = cause.trim_start_matches("invalid peer certificate: ");
-                let hint = match reason {
-                    "UnknownIssuer" => {
-                        "; to trust a company's own authority, use the feature native-tls"
-                    }
-                    _ => "",
-                };
-                format!("the certificate of {host} is not trusted ({reason}){hint}")
-            }
-            (_, Effect::None, _) => format!("no connection to {host}: {cause}"),
-            (ErrorKind::UnexpectedResponse, ..) => format!("no HTTP answer from {host}: {cause}"),
-            _ => format!("no answer from {host}: {cause}"),
+    /// Whether a SOCKS proxy refused to connect. ureq reports that with kinds which rustls never
+    /// uses; the system's TLS does.
+    fn is_socks_refusal(&self, error: &ureq::Error) -> bool {
+        use {io::ErrorKind as K, ureq::ProxyProtocol as P, ureq::tls::TlsProvider};
+        let protocol = self.proxy().map(ureq::Proxy::protocol);
+        let is_socks = protocol.is_some_and(|protocol| !matches!(protocol, P::Http | P::Https));
+        let is_rustls = self.agent.config().tls_config().provider() == TlsProvider::Rustls;
+        let is_refusal = |error: &io::Error| {
+            error.raw_os_error().is_none() && matches!(error.kind(), K::Other | K::PermissionDenied)
         };
-        Failure::new(classified, what_happened)
+        is_socks && is_rustls && matches!(error, ureq::Error::Io(error) if is_refusal(error))
+    }
+
+    /// Makes server text safe to show: the access key masked, the rest truncated and escaped.
+    fn server_text(&self, text: &str) -> String {
+        let access_key = self.credentials.access_key();
+        printable(&text.replace(access_key, &self.credentials.masked_access_key()))
     }
 }
 
 // How text is read and shown.
 
-/// `Retry-After` in seconds (RFC 9110, section 10.2.3).
-fn seconds(text: &str) -> Option<Duration> {
+/// Enough for the service's longest error body seen, and little enough for a line.
+const MAX_SHOWN: usize = 512;
+
+/// Reads `Retry-After` in seconds (RFC 9110, section 10.2.3).
+fn parse_retry_after(text: &str) -> Option<Duration> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     // However large, it can be added to a time.
     is_number.then(|| Duration::from_secs(text.parse().unwrap_or(u32::MAX).into()))
 }
 
-/// `text` on one line of a terminal: at most 512 characters, and those escaped that could break the
-/// line, steer the terminal, or change the order in which text is read.
+/// Returns `text` for one line of a terminal: its first 512 characters, of which those are escaped
+/// that could break the line, steer the terminal, or change the order in which text is read.
 fn printable(text: &str) -> String {
-    let shown: String = text.chars().take(512).collect();
+    let shown: String = text.chars().take(MAX_SHOWN).collect();
     let end = if shown.len() < text.len() { "…" } else { "" };
     let escaped = shown.escape_debug().to_string() + end;
     let escaped = escaped.replace(r"\'", "'").replace(r#"\""#, "\"");

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::{Barrier, Mutex};
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,8 +11,8 @@ use ncloud_container_registry::ureq::unversioned::resolver::{ResolvedSocketAddrs
 use ncloud_container_registry::ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ncloud_container_registry::ureq::{self, config::Config, http::Uri};
 
-use crate::faults::deaf_address;
-use crate::gateway::{Exchange, Gateway, Then, answer};
+use crate::faults::unresponsive_address;
+use crate::gateway::{Behavior, Exchange, Gateway, Then, response};
 use crate::{Background, builder, builder_at, client, in_parallel};
 #[cfg(target_os = "linux")]
 use crate::{if_child, run_child};
@@ -25,7 +25,7 @@ fn seconds(seconds: f32) -> Duration {
 }
 
 #[test]
-fn a_lost_answer_still_counts_as_deleted_if_one_asks() {
+fn delete_image_if_exists_takes_a_lost_response_for_a_deletion() {
     let gateway = Gateway::with(&["r/i"]);
     gateway.script(|exchange| {
         exchange.serve();
@@ -35,11 +35,25 @@ fn a_lost_answer_still_counts_as_deleted_if_one_asks() {
     assert_eq!(gateway.requests().len(), 2);
 }
 
+/// A deletion that outlasts its attempt makes the next one a conflict, and the one after it a 404.
 #[test]
-fn as_many_attempts_as_allowed_are_made() {
+fn delete_image_outlasts_its_own_conflict() {
+    let gateway = Gateway::with(&["r/i"]);
+    gateway.script(|exchange| {
+        exchange.serve();
+        exchange.send(response("504 Gateway Timeout", "", ""));
+        Then::KeepAlive
+    });
+    gateway.respond(response("409 Conflict", "", ""));
+    assert!(client(&gateway).delete_image_if_exists("r", "i").unwrap());
+    assert_eq!(gateway.requests().len(), 3);
+}
+
+#[test]
+fn max_attempts_bounds_the_requests_of_a_call() {
     in_parallel(&[1, 2, 3], |max_attempts| {
         let gateway = Gateway::start(|exchange| {
-            exchange.send(answer("503 Service Unavailable", "Retry-After: 0\r\n", ""));
+            exchange.send(response("503 Service Unavailable", "", ""));
             Then::KeepAlive
         });
         let client = builder(&gateway).max_attempts(*max_attempts);
@@ -50,10 +64,10 @@ fn as_many_attempts_as_allowed_are_made() {
 }
 
 #[test]
-fn each_attempt_is_signed_anew() {
+fn delete_image_signs_each_attempt_anew() {
     let gateway = Gateway::with(&["r/i"]);
     for _ in 0..2 {
-        gateway.answer(answer("503 Service Unavailable", "", ""));
+        gateway.respond(response("503 Service Unavailable", "", ""));
     }
     client(&gateway).delete_image("r", "i").unwrap();
     let requests = gateway.requests();
@@ -68,18 +82,18 @@ fn each_attempt_is_signed_anew() {
 }
 
 /// A gateway that is busy, and the times at which its requests arrived.
-fn busy_gateway(header: &'static str) -> (Gateway, &'static Mutex<Vec<Instant>>) {
+fn busy_gateway() -> (Gateway, &'static Mutex<Vec<Instant>>) {
     let arrivals: &Mutex<Vec<Instant>> = Box::leak(Box::default());
     let gateway = Gateway::start(|exchange| {
         arrivals.lock().unwrap().push(Instant::now());
-        exchange.send(answer("503 Service Unavailable", header, ""));
+        exchange.send(response("503 Busy", "Retry-After: 0\r\n", ""));
         Then::KeepAlive
     });
     (gateway, arrivals)
 }
 
 #[test]
-fn three_attempts_outlast_a_restart() {
+fn max_attempts_of_three_outlast_a_restart() {
     // Nothing else binds to this address.
     let listener = TcpListener::bind("127.0.0.78:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -98,25 +112,27 @@ fn three_attempts_outlast_a_restart() {
 }
 
 #[test]
-fn the_wait_doubles() {
-    let (gateway, arrivals) = busy_gateway("Retry-After: 0\r\n");
+fn max_attempts_are_spread_by_waits_that_double() {
+    let (gateway, arrivals) = busy_gateway();
     let error = client(&gateway).delete_image("r", "i").unwrap_err();
     assert_eq!(error.retry_after(), Some(Duration::ZERO));
     let arrivals = arrivals.lock().unwrap();
     let waits: Vec<_> = arrivals.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    assert_eq!(waits.len(), 2);
+    let [first, second] = *waits else {
+        panic!("{waits:?}")
+    };
     assert!(
-        waits[0] >= seconds(0.5) && waits[0] < seconds(1.0) + SLACK,
+        (seconds(0.5)..seconds(1.0) + SLACK).contains(&first),
         "{waits:?}"
     );
     assert!(
-        waits[1] >= seconds(1.0) && waits[1] < seconds(2.0) + SLACK,
+        (seconds(1.0)..seconds(2.0) + SLACK).contains(&second),
         "{waits:?}"
     );
 }
 
 #[test]
-fn many_clients_get_through_a_rate_limit() {
+fn max_attempts_of_five_get_many_clients_through_a_rate_limit() {
     // 10 requests in each second.
     let window: &Mutex<(Option<Instant>, u32)> = Box::leak(Box::default());
     let gateway = Gateway::start(|exchange| {
@@ -125,23 +141,22 @@ fn many_clients_get_through_a_rate_limit() {
             (*start, *count) = (Some(Instant::now()), 0);
         }
         *count += 1;
-        let answer = match count {
+        let response = match count {
             1..=10 => exchange.serve(),
-            _ => answer("429 Too Many Requests", "", "{}"),
+            _ => response("429 Too Many Requests", "", "{}"),
         };
-        exchange.send(answer);
+        exchange.send(response);
         Then::KeepAlive
     });
     let names: Vec<_> = (0..30).map(|number| format!("image-{number}")).collect();
-    let images: Vec<_> = names.iter().map(|name| format!("r/{name}")).collect();
-    gateway.put(&images.iter().map(String::as_str).collect::<Vec<_>>());
+    gateway.put(names.iter().map(|name| format!("r/{name}")));
     let client = builder(&gateway).max_attempts(5).build().unwrap();
     in_parallel(&names, |name| client.delete_image("r", name).unwrap());
     assert_eq!(gateway.images(), [""; 0]);
 }
 
 #[test]
-fn a_call_that_hangs_once_has_a_second_chance() {
+fn timeout_leaves_a_second_attempt_to_a_call_that_hangs_once() {
     let nothing = "";
     let half_a_503 = "HTTP/1.1 503 Busy\r\nContent-Length: 9\r\n\r\nbu";
     in_parallel(&[nothing, half_a_503], |start| {
@@ -159,99 +174,36 @@ fn a_call_that_hangs_once_has_a_second_chance() {
     });
 }
 
+/// The schedule has its own table in the unit tests; this is that the call keeps to it.
 #[test]
-fn a_retry_has_a_connection_of_its_own() {
-    // Three connections are kept, and die together.
-    let barrier: &Barrier = Box::leak(Box::new(Barrier::new(3)));
-    let gateway = Gateway::with(&["r/a", "r/b", "r/c", "r/i"]);
-    for _ in 0..3 {
-        gateway.script(|exchange| {
-            barrier.wait();
-            let answer = exchange.serve();
-            exchange.send(answer);
-            exchange.wait_for_input();
-            Then::Close
-        });
-    }
-    let client = client(&gateway);
-    in_parallel(&["a", "b", "c"], |name| {
-        client.delete_image("r", name).unwrap();
-    });
-    assert_eq!(gateway.connections(), 3);
-    client.delete_image("r", "i").unwrap();
-    assert_eq!(gateway.images(), [""; 0]);
-    assert_eq!(gateway.connections(), 4);
-}
-
-#[test]
-fn a_wait_that_leaves_no_time_ends_the_call_now() {
-    let rows = [
-        ("429 Too Many Requests", "59", 59),
-        ("429 Too Many Requests", "3600", 3600),
-        ("429 Too Many Requests", "53", 53), // less than an eighth of a minute would be left
-        (
-            "503 Service Unavailable",
-            "18446744073709551615",
-            u32::MAX.into(),
-        ),
-        (
-            "503 Service Unavailable",
-            "99999999999999999999",
-            u32::MAX.into(),
-        ),
-    ];
-    in_parallel(&rows, |(status, retry_after, seconds)| {
-        let gateway = Gateway::with(&["r/i"]);
-        let header = format!("Retry-After: {retry_after}\r\n");
-        gateway.answer(answer(status, &header, ""));
-        let started = Instant::now();
-        let error = client(&gateway).delete_image("r", "i").unwrap_err();
-        assert!(started.elapsed() < SLACK);
-        assert_eq!(error.attempts(), 1);
-        let wait = error.retry_after().unwrap();
-        assert_eq!(wait.as_secs(), *seconds);
-        let _ = Instant::now() + wait; // which a longer one would make panic
-        assert_eq!(error.may_have_been_deleted(), status.starts_with("503"));
-        let text = format!("; the service asks to wait {seconds} s");
-        assert!(error.to_string().contains(&text), "{error}");
-    });
-}
-
-#[test]
-fn a_longer_wait_is_kept_if_the_service_asks_for_it() {
+fn retry_after_is_obeyed_or_ends_the_call() {
     let gateway = Gateway::with(&["r/i"]);
-    gateway.answer(answer("503 Busy", "Retry-After: 2\r\n", ""));
+    gateway.respond(response("503 Busy", "Retry-After: 2\r\n", ""));
     let started = Instant::now();
     client(&gateway).delete_image("r", "i").unwrap();
     assert!(started.elapsed() >= seconds(2.0));
-}
 
-#[test]
-fn a_wait_that_is_no_number_counts_as_none() {
-    let rows = [
-        "soon",
-        "-1",
-        "+1",
-        "1.5",
-        "",
-        "1 s",
-        "Fri, 31 Dec 9999 23:59:59 GMT",
-    ];
-    in_parallel(&rows, |retry_after| {
-        let gateway = Gateway::with(&["r/i"]);
+    for (retry_after, expected) in [("3600", 3600), ("99999999999999999999", u32::MAX)] {
         let header = format!("Retry-After: {retry_after}\r\n");
-        gateway.answer(answer("503 Busy", &header, ""));
-        client(&gateway).delete_image("r", "i").unwrap();
-        gateway.answer(answer("403 No", &header, ""));
+        gateway.respond(response("429 Too Many Requests", &header, ""));
+        let started = Instant::now();
         let error = client(&gateway).delete_image("r", "i").unwrap_err();
-        assert_eq!(error.retry_after(), None);
-    });
+        assert!(started.elapsed() < SLACK);
+        assert_eq!(
+            (error.kind(), error.attempts()),
+            (ErrorKind::RateLimited, 1)
+        );
+        assert_eq!(
+            error.retry_after(),
+            Some(Duration::from_secs(expected.into()))
+        );
+    }
 }
 
 #[test]
-fn attempts_end_in_time_however_many_are_allowed() {
+fn timeout_leaves_the_last_attempt_an_eighth() {
     in_parallel(&[2.0, 4.0], |timeout| {
-        let (gateway, arrivals) = busy_gateway("Retry-After: 0\r\n");
+        let (gateway, arrivals) = busy_gateway();
         let timeout = seconds(*timeout);
         let client = builder(&gateway).max_attempts(u32::MAX).timeout(timeout);
         let client = client.build().unwrap();
@@ -260,68 +212,60 @@ fn attempts_end_in_time_however_many_are_allowed() {
         assert!(started.elapsed() < timeout + SLACK);
         assert!((2..=6).contains(&error.attempts()), "{error}");
         let last = *arrivals.lock().unwrap().last().unwrap();
-        // An eighth of its time is left for the last one to be answered in.
         assert!(last - started < timeout * 7 / 8 + SLACK / 2);
     });
 }
 
 #[test]
-fn no_call_outlasts_its_time() {
-    type Act = fn(&mut Exchange<'_>);
-    fn stall(start: &str, exchange: &mut Exchange<'_>) {
+fn timeout_ends_every_call() {
+    fn stall(start: &str, exchange: &mut Exchange<'_>) -> Then {
         exchange.send(start);
         exchange.wait_for_close();
+        Then::Close
     }
-    fn trickle(start: &str, byte: u8, exchange: &mut Exchange<'_>) {
+    fn trickle(start: &str, more: &str, exchange: &mut Exchange<'_>) -> Then {
         exchange.send(start);
-        while exchange.send([byte]) {
-            thread::sleep(seconds(0.1));
+        while exchange.send(more) {
+            thread::sleep(seconds(0.05));
         }
+        Then::Close
     }
     use ErrorKind as K;
-    let rows: [(&str, Act, K, Option<u16>); 6] = [
-        ("says nothing", |e| stall("", e), K::Timeout, None),
+    let rows: [(&str, Behavior, K, Option<u16>); 6] = [
+        ("nothing", |e| stall("", e), K::Timeout, None),
         (
-            "trickles a header",
-            |e| trickle("HTTP/1.1 204 No Content\r\nx-padding: ", b'x', e),
-            K::Timeout,
-            None,
-        ),
-        (
-            "stops within the header",
+            "half a header",
             |e| stall("HTTP/1.1 204", e),
             K::Timeout,
             None,
         ),
         (
-            "stops within the body",
+            "half a body",
             |e| stall("HTTP/1.1 403 No\r\nContent-Length: 9\r\n\r\n{", e),
             K::Forbidden,
             Some(403),
         ),
         (
-            "trickles a body",
-            |e| trickle("HTTP/1.1 500 Oops\r\nContent-Length: 9999\r\n\r\n", b' ', e),
+            "a header, byte by byte",
+            |e| trickle("HTTP/1.1 204 No Content\r\nx-padding: ", "x", e),
+            K::Timeout,
+            None,
+        ),
+        (
+            "a body, byte by byte",
+            |e| trickle("HTTP/1.1 500 Oops\r\nContent-Length: 9999\r\n\r\n", " ", e),
             K::Server,
             Some(500),
         ),
         (
-            "sends 1xx without end",
-            |e| {
-                while e.send("HTTP/1.1 103 Early Hints\r\nLink: </>\r\n\r\n") {
-                    thread::sleep(seconds(0.01));
-                }
-            },
+            "1xx without end",
+            |e| trickle("", "HTTP/1.1 103 Early Hints\r\nLink: </>\r\n\r\n", e),
             K::Timeout,
             None,
         ),
     ];
-    in_parallel(&rows, |(what, act, kind, status)| {
-        let act = *act;
-        let gateway = Gateway::start(move |exchange| {
-            act(exchange);
-            Then::Close
-        });
+    in_parallel(&rows, |(what, behavior, kind, status)| {
+        let gateway = Gateway::start(*behavior);
         let timeout = seconds(2.0);
         let client = builder(&gateway).timeout(timeout).build().unwrap();
         let started = Instant::now();
@@ -335,48 +279,44 @@ fn no_call_outlasts_its_time() {
 }
 
 #[test]
-fn a_connection_that_is_never_completed_does_not_outlast_the_call() {
+fn timeout_ends_connecting_without_a_doubt() {
     let timeout = seconds(2.0);
-    let api_url = format!("http://{}", deaf_address());
+    let api_url = format!("http://{}", unresponsive_address());
     let client = builder_at(&api_url).timeout(timeout).build().unwrap();
     let started = Instant::now();
     let error = client.delete_image("r", "i").unwrap_err();
     assert!(started.elapsed() < timeout + SLACK);
     assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
-    assert!(!error.may_have_been_deleted(), "{error}");
     assert!(error.attempts() >= 2, "{error}");
     let start = format!(
         "r/i was not deleted: no connection to {} within ",
-        deaf_address()
+        unresponsive_address()
     );
     assert!(error.to_string().starts_with(&start), "{error}");
 }
 
 #[test]
-fn the_time_that_is_told_is_that_of_the_call() {
+fn timeout_is_told_as_the_time_of_the_call() {
     let gateway = Gateway::start(|exchange| {
         exchange.wait_for_close();
         Then::Close
     });
     let client = builder(&gateway).timeout(seconds(2.0)).max_attempts(2);
     let error = client.build().unwrap().delete_image("r", "i").unwrap_err();
-    let start = format!(
-        "r/i may have been deleted: no answer from {} within ",
-        gateway.address()
-    );
-    let end = " s, 2 attempts; run it again or list the registry";
     let text = error.to_string();
-    let told = text
-        .strip_prefix(&start)
-        .and_then(|rest| rest.strip_suffix(end));
-    let told: f32 = told.unwrap_or_else(|| panic!("{text}")).parse().unwrap();
+    let start = format!("no response from {} within ", gateway.address());
+    let (_, rest) = text.split_once(&start).unwrap_or_else(|| panic!("{text}"));
+    let (told, _) = rest.split_once(" s, 2 attempts; check ").unwrap();
+    let told: f32 = told.parse().unwrap();
     assert!((2.0..4.0).contains(&told), "{text}");
 }
 
 /// Takes its time to find a port at which nothing listens.
+#[cfg(unix)]
 #[derive(Debug)]
 struct SlowLookup(Duration);
 
+#[cfg(unix)]
 impl Resolver for SlowLookup {
     fn resolve(
         &self,
@@ -391,23 +331,29 @@ impl Resolver for SlowLookup {
     }
 }
 
+/// The system reports some errors of connecting on open connections too, but only after that time.
 #[cfg(unix)]
 #[test]
-fn a_refused_connection_leaves_no_doubt_within_a_second() {
-    in_parallel(&[(0.3, false), (1.2, true)], |(after, in_doubt)| {
+fn may_have_been_deleted_is_false_for_a_connection_refused_in_time() {
+    let rows = if cfg!(target_os = "linux") {
+        [(0.0, false), (2.5, false), (3.0, true)]
+    } else {
+        [(0.0, false), (0.6, false), (1.1, true)]
+    };
+    in_parallel(&rows, |(after, is_unknown)| {
         let config = ureq::Agent::config_builder().proxy(None).build();
         let lookup = SlowLookup(seconds(*after));
         let agent = ureq::Agent::with_parts(config, DefaultConnector::new(), lookup);
         let client = builder_at("http://localhost").agent(agent).max_attempts(1);
         let error = client.build().unwrap().delete_image("r", "i").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Transport);
-        assert_eq!(error.may_have_been_deleted(), *in_doubt, "{error}");
+        assert_eq!(error.may_have_been_deleted(), *is_unknown, "{error}");
     });
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_lack_of_files_leaves_no_doubt() {
+fn may_have_been_deleted_is_false_for_a_lack_of_files() {
     use ncloud_container_registry::Error;
     use std::fs::File;
 
@@ -418,9 +364,8 @@ fn a_lack_of_files_leaves_no_doubt() {
         }
     }
     if_child(|| {
-        let client = builder_at(&std::env::var("API_URL").unwrap())
-            .build()
-            .unwrap();
+        let client = builder_at(&std::env::var("API_URL").unwrap()).build();
+        let client = client.unwrap();
         let open = || File::open("/dev/null");
         let files: Vec<_> = std::iter::from_fn(|| open().ok()).take(10_000).collect();
         assert_eq!(open().unwrap_err().raw_os_error(), Some(24));
@@ -443,48 +388,40 @@ fn a_lack_of_files_leaves_no_doubt() {
             .arg(std::env::current_exe().unwrap());
         let url = gateway.url();
         let environment = [&[("API_URL", &*url)], for_good].concat();
-        run_child(
-            command,
-            "attempts::a_lack_of_files_leaves_no_doubt",
-            &environment,
-        )
+        let test = "attempts::may_have_been_deleted_is_false_for_a_lack_of_files";
+        run_child(command, test, &environment)
     };
     assert_eq!(run(&[]), "existed: false");
-    let expected = format!(
-        "Transport r/i was not deleted: no connection to {}: Too many open files (os error 24), \
-         3 attempts; check the network, the proxy and the API URL",
-        gateway.address()
+    let text = run(&[("FOR_GOOD", "1")]);
+    let start = "Transport r/i was not deleted: no connection to ";
+    assert!(text.starts_with(start), "{text}");
+    assert!(
+        text.contains(": Too many open files (os error 24), 3 attempts; "),
+        "{text}"
     );
-    assert_eq!(run(&[("FOR_GOOD", "1")]), expected);
 }
 
 /// As a process that is stopped, or whose machine is suspended, between two attempts.
 #[cfg(target_os = "linux")]
 #[test]
-fn an_attempt_for_which_no_time_is_left_after_a_wait_is_not_made() {
+fn timeout_that_passed_during_a_wait_allows_no_further_attempt() {
     use std::process::Command;
 
     if_child(|| {
         let client = builder_at(&std::env::var("API_URL").unwrap()).timeout(seconds(4.0));
         let image = format!("pid/{}", std::process::id());
-        client
-            .build()
-            .unwrap()
-            .delete_image("r", &image)
-            .unwrap_err()
-            .to_string()
+        let client = client.build().unwrap();
+        client.delete_image("r", &image).unwrap_err().to_string()
     });
     let gateway = Gateway::start(|exchange| {
         let (_, pid) = exchange.request.target().rsplit_once("%2F").unwrap();
         let pid = pid.to_owned();
-        exchange.send(answer("429 Too Many Requests", "Retry-After: 2\r\n", ""));
+        exchange.send(response("429 Too Many Requests", "Retry-After: 2\r\n", ""));
         thread::spawn(move || {
             let signal = |name: &str| {
                 let kill = format!("kill {name} {pid}"); // which every shell has built in
-                Command::new("/bin/sh")
-                    .args(["-c", &kill])
-                    .status()
-                    .unwrap()
+                let mut shell = Command::new("/bin/sh");
+                shell.args(["-c", &kill]).status().unwrap()
             };
             thread::sleep(seconds(0.5)); // the client waits for two seconds now
             signal("-STOP");
@@ -494,38 +431,9 @@ fn an_attempt_for_which_no_time_is_left_after_a_wait_is_not_made() {
         Then::KeepAlive
     });
     let command = Command::new(std::env::current_exe().unwrap());
-    let test = "attempts::an_attempt_for_which_no_time_is_left_after_a_wait_is_not_made";
-    let told = run_child(command, test, &[("API_URL", gateway.url())]);
-    assert!(
-        told.contains(" was not deleted: 429 Too Many Requests; "),
-        "{told}"
-    );
+    let test = "attempts::timeout_that_passed_during_a_wait_allows_no_further_attempt";
+    let text = run_child(command, test, &[("API_URL", gateway.url())]);
+    let told = " was not deleted: 429 Too Many Requests; ";
+    assert!(text.contains(told), "{text}");
     assert_eq!(gateway.requests().len(), 1);
-}
-
-#[test]
-fn a_redirect_is_never_followed() {
-    for status in [301, 302, 303, 307, 308] {
-        let elsewhere = Gateway::with(&["r/i"]);
-        let gateway = Gateway::with(&["r/i"]);
-        let location = format!("{}/repositories/r/i", elsewhere.url());
-        let header = format!("Location: {location}\r\n");
-        for body in ["", "<html>moved</html>"] {
-            gateway.answer(answer(&format!("{status} Moved"), &header, body));
-            let error = client(&gateway).delete_image("r", "i").unwrap_err();
-            assert_eq!(
-                (error.kind(), error.status()),
-                (ErrorKind::UnexpectedResponse, Some(status))
-            );
-            assert!(
-                error.to_string().contains(&format!(" to {location}")),
-                "{error}"
-            );
-            assert!(error.may_have_been_deleted());
-            assert_eq!(error.attempts(), 1);
-        }
-        assert_eq!(elsewhere.connections(), 0);
-        assert_eq!(gateway.requests().len(), 2);
-        assert_eq!(gateway.images(), ["r/i"]);
-    }
 }

@@ -1,6 +1,6 @@
-//! A loopback gateway that answers as the service does: it checks the signature and the timestamp
-//! of the request as it arrived, keeps its images in memory, deletes and lists them, and can be
-//! told to misbehave.
+//! A loopback gateway that responds as the service does: it checks the signature and the timestamp
+//! of the request as it arrived, keeps its images in memory, deletes, lists and describes them, and
+//! can be told to misbehave.
 
 #![allow(dead_code)] // the examples and the tests each use a part
 #![allow(clippy::unwrap_used)]
@@ -8,7 +8,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, UNIX_EPOCH};
@@ -22,7 +22,7 @@ pub const ACCESS_KEY: &str = "AKTEST0123456789abcd";
 pub const SECRET_KEY: &str = "SKTEST0123456789abcdefghijklmnopqrstuvwx";
 /// The path of the API URL, before `/repositories`.
 pub const PREFIX: &str = "/ncr/api/v2";
-/// The date of each answer. Clients show it, and read nothing from it.
+/// The date of each response. Clients show it, and read nothing from it.
 pub const DATE: &str = "Tue, 24 Nov 2026 09:30:00 GMT";
 /// How far a timestamp may be from the gateway's clock.
 const TIMESTAMP_WINDOW_MS: i64 = 5 * 60 * 1000;
@@ -66,14 +66,14 @@ impl Request {
     }
 }
 
-/// What happens to the connection after an answer.
+/// What happens to the connection after a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
     KeepAlive,
     Close,
 }
 
-/// One request with the connection that it came over, for a script that answers in its own way.
+/// One request with the connection that it came over, for a script that responds in its own way.
 pub struct Exchange<'a> {
     pub request: &'a Request,
     pub stream: &'a mut TcpStream,
@@ -81,7 +81,7 @@ pub struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
-    /// What the service does and answers, without sending the answer.
+    /// Does what the service does, and returns its response without sending it.
     pub fn serve(&self) -> String {
         self.state.serve(self.request)
     }
@@ -89,7 +89,7 @@ impl Exchange<'_> {
     /// Writes to the client; false if it has gone away.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         let start: Vec<u8> = bytes.as_ref().iter().take(256).copied().collect();
-        lock(&self.state.answers).push(String::from_utf8_lossy(&start).into_owned());
+        lock(&self.state.responses).push(String::from_utf8_lossy(&start).into_owned());
         self.stream.write_all(bytes.as_ref()).is_ok()
     }
 
@@ -104,8 +104,8 @@ impl Exchange<'_> {
     }
 }
 
-/// A way to answer.
-pub type Act = fn(&mut Exchange<'_>) -> Then;
+/// How a gateway treats a request.
+pub type Behavior = fn(&mut Exchange<'_>) -> Then;
 
 type Script = Box<dyn FnOnce(&mut Exchange<'_>) -> Then + Send>;
 type Handler = Box<dyn Fn(&mut Exchange<'_>) -> Then + Send + Sync>;
@@ -119,13 +119,11 @@ pub struct Gateway {
 struct State {
     images: Mutex<BTreeSet<String>>,
     requests: Mutex<Vec<Request>>,
-    answers: Mutex<Vec<String>>,
+    responses: Mutex<Vec<String>>,
     scripts: Mutex<VecDeque<Script>>,
     handler: Handler,
     streams: Mutex<Vec<TcpStream>>,
     connections: AtomicUsize,
-    /// How far the gateway's clock is ahead of the machine's.
-    clock_ahead_ms: AtomicI64,
     closing: AtomicBool,
 }
 
@@ -133,27 +131,26 @@ impl Gateway {
     /// A gateway that holds `images`, each named `registry/image`.
     pub fn with(images: &[&str]) -> Gateway {
         let gateway = Gateway::start(|exchange| {
-            let answer = exchange.serve();
-            exchange.send(answer);
+            let response = exchange.serve();
+            exchange.send(response);
             Then::KeepAlive
         });
         gateway.put(images);
         gateway
     }
 
-    /// A gateway that answers every request for which no script waits with `handler`.
+    /// A gateway that treats every request for which no script waits by `handler`.
     pub fn start(handler: impl Fn(&mut Exchange<'_>) -> Then + Send + Sync + 'static) -> Gateway {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State {
             images: Mutex::default(),
             requests: Mutex::default(),
-            answers: Mutex::default(),
+            responses: Mutex::default(),
             scripts: Mutex::default(),
             handler: Box::new(handler),
             streams: Mutex::default(),
             connections: AtomicUsize::new(0),
-            clock_ahead_ms: AtomicI64::new(0),
             closing: AtomicBool::new(false),
         });
         let accepting = std::thread::spawn({
@@ -176,8 +173,9 @@ impl Gateway {
         self.address
     }
 
-    pub fn put(&self, images: &[&str]) {
-        lock(&self.state.images).extend(images.iter().map(ToString::to_string));
+    pub fn put(&self, images: impl IntoIterator<Item = impl ToString>) {
+        let images = images.into_iter().map(|image| image.to_string());
+        lock(&self.state.images).extend(images);
     }
 
     /// What the gateway holds, sorted.
@@ -191,8 +189,8 @@ impl Gateway {
     }
 
     /// What was sent to clients so far, each piece cut after 256 bytes.
-    pub fn answers(&self) -> Vec<String> {
-        lock(&self.state.answers).clone()
+    pub fn responses(&self) -> Vec<String> {
+        lock(&self.state.responses).clone()
     }
 
     /// How many connections were accepted so far.
@@ -200,22 +198,18 @@ impl Gateway {
         self.state.connections.load(Ordering::SeqCst)
     }
 
-    /// The next request, after those already scripted, is answered by `script`.
+    /// The next request, after those already scripted, is treated by `script`.
     pub fn script(&self, script: impl FnOnce(&mut Exchange<'_>) -> Then + Send + 'static) {
         lock(&self.state.scripts).push_back(Box::new(script));
     }
 
-    /// The next request is answered with `answer`, and nothing else is done.
-    pub fn answer(&self, answer: impl Into<Vec<u8>>) {
-        let answer = answer.into();
+    /// The next request gets `response`, and nothing else is done.
+    pub fn respond(&self, response: impl Into<Vec<u8>>) {
+        let response = response.into();
         self.script(move |exchange| {
-            exchange.send(answer);
+            exchange.send(response);
             Then::KeepAlive
         });
-    }
-
-    pub fn set_clock_ahead(&self, ahead_ms: i64) {
-        self.state.clock_ahead_ms.store(ahead_ms, Ordering::SeqCst);
     }
 }
 
@@ -239,8 +233,8 @@ fn error(code: &str, message: &str, details: &str) -> String {
     format!(r#"{{"error":{{{error}}}}}"#)
 }
 
-/// An answer with a body and its length.
-pub fn answer(status: &str, headers: &str, body: &str) -> String {
+/// A response with a body and its length.
+pub fn response(status: &str, headers: &str, body: &str) -> String {
     let length = body.len();
     format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {length}\r\n\r\n{body}")
 }
@@ -309,39 +303,44 @@ fn read_head(stream: &mut TcpStream) -> Option<String> {
 impl State {
     fn serve(&self, request: &Request) -> String {
         let now_ms = UNIX_EPOCH.elapsed().unwrap().as_millis();
-        let now_ms = i64::try_from(now_ms).unwrap() + self.clock_ahead_ms.load(Ordering::SeqCst);
+        let now_ms = i64::try_from(now_ms).unwrap();
         let headers = format!("Date: {DATE}\r\nx-ncp-trace-id: trace-1\r\n");
-        let refuse = |status, body: &str| {
+        let respond = |status, body: &str| {
             let headers = format!("{headers}Content-Type: application/json\r\n");
-            answer(status, &headers, body)
+            response(status, &headers, body)
         };
         if let Err(details) = check_signature(request, now_ms) {
-            return refuse(
+            return respond(
                 "401 Unauthorized",
                 &error("200", "Authentication Failed", details),
             );
         }
         let mut images = lock(&self.images);
+        let is_deletion = request.line().starts_with("DELETE ");
         match resource(request) {
-            Some(Resource::Image(image)) if images.remove(&image) => {
+            Some(Resource::Image(image)) if is_deletion && images.remove(&image) => {
                 format!("HTTP/1.1 204 No Content\r\n{headers}\r\n")
             }
-            Some(Resource::Image(_)) => refuse("404 Not Found", NO_SUCH_IMAGE),
+            Some(Resource::Image(image)) if !is_deletion && images.contains(&image) => {
+                let (registry, name) = image.split_once('/').unwrap();
+                respond("200 OK", &details(registry, name))
+            }
+            Some(Resource::Image(_)) => respond("404 Not Found", NO_SUCH_IMAGE),
             Some(Resource::Page { ref registry, .. })
                 if !images
                     .iter()
                     .any(|image| image.starts_with(&format!("{registry}/"))) =>
             {
-                refuse("404 Not Found", NO_SUCH_IMAGE)
+                respond("404 Not Found", NO_SUCH_IMAGE)
             }
             Some(Resource::Page {
                 registry,
                 page,
                 size,
-            }) => refuse("200 OK", &list(&images, &registry, page, size)),
+            }) => respond("200 OK", &list(&images, &registry, page, size)),
             None => {
                 let body = error("300", "Not Found Exception", "URL not found.");
-                refuse("404 Not Found", &body)
+                respond("404 Not Found", &body)
             }
         }
     }
@@ -349,7 +348,7 @@ impl State {
 
 /// What a request is about.
 enum Resource {
-    /// An image to delete, as `registry/image`.
+    /// An image to delete or to describe, as `registry/image`.
     Image(String),
     /// A page of a registry's images, counted from 1.
     Page {
@@ -368,8 +367,7 @@ fn resource(request: &Request) -> Option<Resource> {
         .target()
         .strip_prefix(PREFIX)?
         .strip_prefix("/repositories/")?;
-    if request.line().starts_with("DELETE ") {
-        let (registry, image) = path.split_once('/')?;
+    if let Some((registry, image)) = path.split_once('/') {
         let is_one_segment = !image.contains(['/', '?']);
         let image = format!("{}/{}", decode(registry)?, decode(image)?);
         return is_one_segment.then_some(Resource::Image(image));
@@ -382,12 +380,17 @@ fn resource(request: &Request) -> Option<Resource> {
         value.map(str::parse).transpose()
     };
     let (page, size) = (parameter("page").ok()?, parameter("pagesize").ok()?);
-    let is_list = request.line().starts_with("GET ") && !registry.contains('/');
+    let is_list = request.line().starts_with("GET ");
     is_list.then_some(Resource::Page {
         registry: decode(registry)?,
         page: page.unwrap_or(1).max(1),
         size: size.unwrap_or(20).max(1),
     })
+}
+
+/// What the service says of an image, as JSON.
+fn details(registry: &str, name: &str) -> String {
+    format!(r#"{{"name":"{name}","namespace":"{registry}","last_updated":1700000000000}}"#)
 }
 
 /// One page of the images of a registry, as JSON.
@@ -398,11 +401,7 @@ fn list(images: &BTreeSet<String>, registry: &str, page: usize, size: usize) -> 
         .filter_map(|image| image.strip_prefix(&prefix))
         .collect();
     let shown = names.iter().skip((page - 1) * size).take(size);
-    let results: Vec<String> = shown
-        .map(|name| {
-            format!(r#"{{"name":"{name}","namespace":"{registry}","last_updated":1700000000000}}"#)
-        })
-        .collect();
+    let results: Vec<String> = shown.map(|name| details(registry, name)).collect();
     let has_next = names.len() > page * size;
     let next = if has_next {
         (page + 1).to_string()

@@ -1,16 +1,16 @@
-//! Keys: where they come from, what is refused, and that they never show.
+//! Where credentials come from, and which are refused.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use ncloud_container_registry::{Client, Credentials, ErrorKind, Region};
+use ncloud_container_registry::{Client, Credentials, Error, ErrorKind};
 
 use crate::gateway::{ACCESS_KEY, Gateway, SECRET_KEY};
-use crate::{builder, child, credentials, if_child};
+use crate::{child, credentials, if_child};
 
 #[test]
-fn signatures_are_those_of_the_vectors() {
+fn credentials_sign_as_the_vectors_say() {
     let long =
         "a-secret-key-that-is-longer-than-the-64-bytes-of-one-SHA-256-block,so-HMAC-hashes-it";
     for (method, target, timestamp_ms, access_key, secret_key, signature) in [
@@ -60,11 +60,11 @@ fn signatures_are_those_of_the_vectors() {
 }
 
 /// Whether these are the keys of the tests: the signature tells.
-fn describe(credentials: Result<Credentials, ncloud_container_registry::Error>) -> String {
-    match credentials {
-        Ok(credentials) => {
-            let is_ours = credentials.sign("M", "/", 1) == crate::credentials().sign("M", "/", 1);
-            format!("{} {is_ours}", credentials.access_key())
+fn describe(found: Result<Credentials, Error>) -> String {
+    match found {
+        Ok(found) => {
+            let is_ours = found.sign("M", "/", 1) == credentials().sign("M", "/", 1);
+            format!("{} {is_ours}", found.access_key())
         }
         Err(error) => {
             assert_eq!(error.kind(), ErrorKind::Credentials);
@@ -72,7 +72,7 @@ fn describe(credentials: Result<Credentials, ncloud_container_registry::Error>) 
                 (error.attempts(), error.may_have_been_deleted()),
                 (0, false)
             );
-            assert!(!format!("{error} {error:?}").contains(SECRET_KEY));
+            assert!(!error.to_string().contains(SECRET_KEY), "{error}");
             error.to_string()
         }
     }
@@ -80,57 +80,39 @@ fn describe(credentials: Result<Credentials, ncloud_container_registry::Error>) 
 
 const OURS: &str = "AKTEST0123456789abcd true";
 
-#[track_caller]
-fn unusable(key: &str, why: &str) {
-    let text = describe(Credentials::new(key, SECRET_KEY));
-    assert_eq!(text, format!("unusable access key: {why}"));
-    let text = describe(Credentials::new(ACCESS_KEY, key));
-    assert_eq!(text, format!("unusable secret key: {why}"));
-}
-
 #[test]
-fn a_key_that_cannot_be_right_is_refused() {
-    unusable("", "it is empty");
-    unusable(&"k".repeat(4097), "it is longer than 4096 characters");
-    for key in ["\"AK\"", "'AK'", "\"AK\" # deploy", "AK\"", "A'K"] {
-        unusable(
-            key,
-            "it contains a quotation mark; remove the quotes around it",
-        );
-    }
-    for key in [
-        " ",
-        " k",
-        "k ",
-        "k\n",
-        "\tk",
-        "a\r\nx: y",
-        "AK # deploy",
-        "AK ; deploy",
-        "k\u{a0}",
-    ] {
-        unusable(
-            key,
-            "it contains whitespace; remove it, and any comment after the key",
-        );
-    }
-    for key in [
-        "a\0b",
-        "k\u{fffd}",
-        "키",
-        "\u{feff}k",
-        "k\u{7f}",
-        "“AK”",
-        "k\u{200b}",
-    ] {
-        unusable(
-            key,
-            "it contains a character that is not printable ASCII; copy it again",
-        );
+fn credentials_new_refuses_a_key_that_cannot_be_right() {
+    let quotes = "it contains a quotation mark; remove the quotes around it";
+    let line_break = "it ends with a line break; remove it";
+    let rest = "it must be printable ASCII without whitespace, and without a comment after it";
+    let rows = [
+        ("", "it is empty"),
+        ("k\n", line_break),
+        ("\"k\"\r", line_break),
+    ]
+    .into_iter()
+    .chain(["\"AK\"", "'AK'", "\"AK\" # deploy", "AK\"", "A'K"].map(|key| (key, quotes)))
+    .chain(
+        [
+            " ",
+            " k",
+            "k ",
+            "\tk",
+            "a\r\nx: y",
+            "AK # deploy",
+            "k\u{a0}",
+        ]
+        .map(|key| (key, rest)),
+    )
+    .chain(["a\0b", "k\u{fffd}", "키", "\u{feff}k", "k\u{7f}", "“AK”"].map(|key| (key, rest)));
+    for (key, why) in rows {
+        let text = describe(Credentials::new(key, SECRET_KEY));
+        assert_eq!(text, format!("unusable access key: {why}"));
+        let text = describe(Credentials::new(ACCESS_KEY, key));
+        assert_eq!(text, format!("unusable secret key: {why}"));
     }
     // Anything else is for the service to judge.
-    Credentials::new(&"k".repeat(4096), &"k".repeat(4096)).unwrap();
-    for key in ["a", "a=b:c,d", "~!#$%^&*()", "a#b;c[d]"] {
+    for key in ["a", "a=b:c,d", "~!#$%^&*()", "a#b;c[d]", &"k".repeat(5000)] {
         let gateway = Gateway::with(&[]);
         let credentials = Credentials::new(key, key).unwrap();
         let client = Client::builder(gateway.url(), credentials).build().unwrap();
@@ -161,7 +143,7 @@ impl Drop for TempFile {
 }
 
 #[track_caller]
-fn profile(content: impl AsRef<[u8]>, profile: &str, expected: &str) {
+fn assert_profile(content: impl AsRef<[u8]>, profile: &str, expected: &str) {
     let file = TempFile::new(&content);
     let described = describe(Credentials::from_profile(&file.0, profile));
     let described = described.replace(&*file.0.to_string_lossy(), "PATH");
@@ -171,18 +153,27 @@ fn profile(content: impl AsRef<[u8]>, profile: &str, expected: &str) {
 
 /// What comes of a file, by both ways to its default section.
 #[track_caller]
-fn file(content: impl AsRef<[u8]>, expected: &str) {
-    profile(&content, "DEFAULT", expected);
+fn assert_file(content: impl AsRef<[u8]>, expected: &str) {
+    assert_profile(&content, "DEFAULT", expected);
     let file = TempFile::new(content);
     let described = describe(Credentials::from_file(&file.0));
-    assert_eq!(
-        described.replace(&*file.0.to_string_lossy(), "PATH"),
-        expected
-    );
+    let described = described.replace(&*file.0.to_string_lossy(), "PATH");
+    assert_eq!(described, expected);
 }
 
-const EMPTY_PROFILE: &str =
-    "no keys: the profile is empty; name a section, or unset NCLOUD_PROFILE";
+/// What is told of a section that lacks a key, in a file that has `sections`.
+fn missing(what: &str, profile: &str, sections: &str) -> String {
+    let name = match what {
+        "access" => "ncloud_access_key_id",
+        _ => "ncloud_secret_access_key",
+    };
+    format!(
+        "no {what} key under [{profile}] in PATH, which has {sections}: set \"{name} = ...\" \
+         there, or name another section"
+    )
+}
+
+const NO_SECTIONS: &str = "no section headers";
 
 /// Two lines with both keys.
 fn pair(of: &str) -> String {
@@ -190,47 +181,31 @@ fn pair(of: &str) -> String {
 }
 
 #[test]
-fn a_file_is_read_as_the_vendors_tools_write_it() {
+fn from_file_reads_what_the_vendors_tools_write() {
     let access = format!("ncloud_access_key_id = {ACCESS_KEY}");
     let secret = format!("ncloud_secret_access_key = {SECRET_KEY}");
     let other = pair("OTHER");
-    file(format!("{access}\n{secret}\n"), OURS);
-    file(format!("{secret}\n{access}"), OURS);
-    file(format!("{access}\r\n{secret}\r\n"), OURS);
-    file(format!("\u{feff}{access}\n{secret}\n"), OURS);
-    file(
-        format!(
-            "  ncloud_access_key_id=\t{ACCESS_KEY} \n\tncloud_secret_access_key  ={SECRET_KEY}\t\n"
-        ),
-        OURS,
-    );
-    file(
+    for content in [
+        format!("{access}\n{secret}\n"),
+        format!("{secret}\n{access}"),
+        format!("{access}\r\n{secret}\r\n"),
+        format!("\u{feff}{access}\n{secret}\n"),
+        format!("\u{feff}[DEFAULT]\n{access}\n{secret}\n"),
+        format!("  {}\n\t{secret}\t\n", access.replace(" = ", "=\t")),
         format!("# keys = here\n[DEFAULT]\n{access}\n\n#{access}\nncloud_api_url = x\n{secret}\n"),
-        OURS,
-    );
-    file(
         format!("[first]\n{other}[DEFAULT]\n{access}\n{secret}\n[last]\n{other}"),
-        OURS,
-    );
-    file(
         format!("[first]\n{other}[default]\n{access}\n{secret}\n"),
-        OURS,
-    );
-    file(
         format!("{access}\n[first]\n{other}[DEFAULT]\n{secret}\n"),
-        OURS,
-    );
-    file(format!("no setting\n=\n= x\n{access}\n{secret}"), OURS);
-    file(
+        format!("no setting\n=\n= x\n{access}\n{secret}"),
         format!("[first]\n{other} [ Default ] # mine\n{access}\n{secret}\n"),
-        OURS,
-    );
+        format!("{access}\nncloud_region = [x]\n# [y]\n ;[z]\n{secret}\n"),
+    ] {
+        assert_file(content, OURS);
+    }
     // A comment in CP949, the encoding of Korean Windows.
-    file(
-        [b"# \xb9\xe8\xc6\xf7\n", pair("K").as_bytes()].concat(),
-        "K false",
-    );
-
+    let comment = b"# \xb9\xe8\xc6\xf7\n";
+    assert_file([comment, pair("K").as_bytes()].concat(), "K false");
+    // A value is what follows the first =.
     let file = TempFile::new(format!("{access}\nncloud_secret_access_key = a=b==\n"));
     let from_file = Credentials::from_file(&file.0).unwrap();
     let expected = Credentials::new(ACCESS_KEY, "a=b==").unwrap();
@@ -238,248 +213,213 @@ fn a_file_is_read_as_the_vendors_tools_write_it() {
 }
 
 #[test]
-fn a_profile_is_a_section() {
-    let text = format!(
-        "{}[project]\n{}[ Stage ] # x\n{}",
-        pair("D"),
-        pair("P"),
-        pair("S")
-    );
-    profile(&text, "project", "P false");
-    profile(&text, "PROJECT", "P false");
-    profile(&text, "stage", "S false");
-    profile(&text, "DEFAULT", "D false");
-    profile(&text, "default", "D false");
+fn from_profile_reads_one_section() {
+    let [default, project, stage] = ["D", "P", "S"].map(pair);
+    let text = format!("{default}[project]\n{project}[ Stage ] # x\n{stage}");
+    for (profile, expected) in [
+        ("project", "P false"),
+        ("PROJECT", "P false"),
+        ("stage", "S false"),
+        ("DEFAULT", "D false"),
+        ("default", "D false"),
+    ] {
+        assert_profile(&text, profile, expected);
+    }
     let text = format!(
         "[a]\n{}[b]\n{}[a]\nncloud_region = KR",
         pair("A"),
         pair("B")
     );
-    profile(&text, "a", "A false");
-    // It is not for this crate to point at another account.
-    let missing = "no access key under [test]: set ncloud_access_key_id there (in PATH)";
-    profile(&text, "test", missing);
-    let missing = "no access key under [x]: set ncloud_access_key_id there (in PATH)";
-    profile("", "x", missing);
-    let empty = EMPTY_PROFILE;
-    profile(&text, "", empty);
-    profile(format!("[]\n{}", pair("E")), "", empty);
+    assert_profile(&text, "a", "A false");
+    // Which account was meant is for the reader to say.
+    assert_profile(&text, "depoy", &missing("access", "depoy", "[a], [b], [a]"));
+    assert_profile("", "x", &missing("access", "x", NO_SECTIONS));
+    // No section has an empty name.
+    let text = format!("[]\n{}", pair("E"));
+    assert_profile(text, "", &missing("access", "", NO_SECTIONS));
 }
 
 #[test]
-fn keys_that_nobody_pointed_at_are_not_used() {
+fn from_file_uses_no_keys_that_nobody_pointed_at() {
     let (access, secret) = ("ncloud_access_key_id", "ncloud_secret_access_key");
     let prod = format!("[prod]\n{}", pair("P"));
-    let no_access = "no access key under [DEFAULT]: set ncloud_access_key_id there (in PATH)";
-    let no_secret = "no secret key under [DEFAULT]: set ncloud_secret_access_key there (in PATH)";
-    let under = |what, section| {
-        format!(
-            "no {what} key under [DEFAULT], but under [{section}]: to use that section, set \
-             NCLOUD_PROFILE={section} (in code: from_profile) (in PATH)"
-        )
-    };
-    let under_prod = under("access", "prod");
-
-    file("", no_access);
-    file(format!("{secret} = s"), no_access);
-    file(format!("{access} =\n{secret} = s"), no_access);
-    file(format!("{access} = a"), no_secret);
-    file(format!("{access} = a\n{secret} = \n"), no_secret);
-    // An empty template points at no section.
-    file(
-        format!("[DEFAULT]\n{access} =\n{secret} =\n[project]\n{access} =\n{secret} =\n"),
-        no_access,
-    );
-    // A default section without keys does not hand over to another account.
-    file(&prod, &under_prod);
-    file(
-        format!("[DEFAULT]\n#{access} = a\n#{secret} = s\n{prod}"),
-        &under_prod,
-    );
-    file(
-        format!("[DEFAULT]\n{access}_ = a\n{secret}_ = s\n{prod}"),
-        &under_prod,
-    );
-    file(
-        format!("[DEFAULT]\n{access} =\n{secret} =\n{prod}"),
-        &under_prod,
-    );
-    file(
-        format!("{prod}[test]\n{}", pair("T")),
-        "no access key under [DEFAULT], but under [prod]: to use that section, set \
-         NCLOUD_PROFILE=prod (in code: from_profile) (in PATH)",
-    );
-    file(
-        format!("[\u{1b}]\n{}", pair("T")),
-        &under("access", "\\u{1b}"),
-    );
-    // No header either.
-    file(format!("[DEFAULT\n{}", pair("T")), no_access);
-    file(
-        format!("[ncloud_access_key_id = X\n{}", pair("T")),
-        no_access,
-    );
-    // No pair is put together from two sections.
-    file(
-        format!("{prod}[DEFAULT]\n{access} = a\n"),
-        &under("secret", "prod"),
-    );
-    file(
-        format!("[a]\n{access} = a\n[DEFAULT]\n{secret} = s"),
-        &under("access", "a"),
-    );
-}
-
-const NO_ACCESS_KEY: &str =
-    "no access key under [DEFAULT]: set ncloud_access_key_id there (in PATH)";
-
-/// What an editor may show as the end of a line, or not at all, or what is prose.
-const HIDING: [&str; 12] = [
-    "\u{a0}\u{200b}\0",
-    "• ",
-    "기존 ",
-    "# old\r",
-    "# old\u{2028}",
-    "# old\u{2029}",
-    "# old\u{b}",
-    "# old\u{c}",
-    "# old\u{85}",
-    "ncloud_region = KR\u{2028}",
-    "[other]\u{2028}",
-    "[other]\r",
-];
-
-#[test]
-fn a_header_cannot_be_hidden() {
-    for hiding in HIDING {
-        // A NUL byte is no text at all.
-        let hiding = hiding.replace('\0', "\u{1}");
-        file(format!("{hiding}[prod]\n{}", pair("P")), NO_ACCESS_KEY);
-        let text = format!("[DEFAULT]\n{hiding}[prod] x\n{}", pair("P"));
-        file(text, NO_ACCESS_KEY);
-    }
-}
-
-#[test]
-fn what_may_hide_a_header_opens_no_section() {
-    for hiding in HIDING {
-        let hiding = hiding.replace('\0', "\u{1}");
-        let text = format!("[prod]\n{hiding}[DEFAULT] differs\n{}", pair("P"));
-        file(&text, NO_ACCESS_KEY);
-        profile(
-            text.replace("DEFAULT", "stage"),
-            "stage",
-            "no access key under [stage]: set ncloud_access_key_id there (in PATH)",
-        );
-    }
-    // Names that are not Unicode could stand for one another.
-    let text = [b"[\xb0\xb3]\n", pair("O").as_bytes()].concat();
-    file(&text, NO_ACCESS_KEY);
-    let missing =
-        "no access key under [\u{fffd}\u{fffd}]: set ncloud_access_key_id there (in PATH)";
-    profile(&text, "\u{fffd}\u{fffd}", missing);
-}
-
-#[test]
-fn a_comment_is_a_comment_whatever_it_begins_with() {
-    for mark in [
-        "#",
-        "# ",
-        ";",
-        "//",
-        "• ",
-        "키 ",
-        "\u{a0}",
-        "\u{200b}",
-        "“",
-        "- ",
-        "old ",
-        "export ",
-        "# old\r",
-        "# old\u{b}",
-        "# old\u{c}",
-        "# old\u{85}",
-        "# old\u{2028}",
+    for (content, what, sections) in [
+        (String::new(), "access", NO_SECTIONS),
+        (format!("{secret} = s"), "access", NO_SECTIONS),
+        (format!("{access} =\n{secret} = s"), "access", NO_SECTIONS),
+        (format!("{access}: AK\n{secret}: SK"), "access", NO_SECTIONS),
+        (format!("{access} = a"), "secret", NO_SECTIONS),
+        (
+            format!("{access} = a\n{secret} = \n"),
+            "secret",
+            NO_SECTIONS,
+        ),
+        (prod.clone(), "access", "[prod]"),
+        (
+            format!("[DEFAULT]\n#{access} = a\n#{secret} = s\n{prod}"),
+            "access",
+            "[DEFAULT], [prod]",
+        ),
+        (
+            format!("[DEFAULT]\n{access}_ = a\n{secret}_ = s\n{prod}"),
+            "access",
+            "[DEFAULT], [prod]",
+        ),
+        (
+            format!("[DEFAULT]\n{access} =\n{secret} =\n{prod}"),
+            "access",
+            "[DEFAULT], [prod]",
+        ),
+        (
+            format!("[{}]\n{}", "\u{202e}", pair("T")),
+            "access",
+            "[\\u{202e}]",
+        ),
+        // No header either, and nothing of the file but its headers is shown.
+        (format!("[DEFAULT\n{}", pair("T")), "access", NO_SECTIONS),
+        (
+            format!("[{access} = X\n{}", pair("T")),
+            "access",
+            NO_SECTIONS,
+        ),
+        (
+            format!("{access} =\n{secret} = [SK]"),
+            "access",
+            NO_SECTIONS,
+        ),
+        // No pair is put together from two sections.
+        (
+            format!("{prod}[DEFAULT]\n{access} = a\n"),
+            "secret",
+            "[prod], [DEFAULT]",
+        ),
+        (
+            format!("[a]\n{access} = a\n[DEFAULT]\n{secret} = s"),
+            "access",
+            "[a], [DEFAULT]",
+        ),
     ] {
-        let comment = format!("{mark}ncloud_access_key_id = OTHER\n");
-        file(
-            format!("{comment}ncloud_secret_access_key = s\n"),
-            NO_ACCESS_KEY,
-        );
-        let ours = format!(
-            "{comment}ncloud_access_key_id = {ACCESS_KEY}\nncloud_secret_access_key = {SECRET_KEY}"
-        );
-        file(ours, OURS);
+        assert_file(content, &missing(what, "DEFAULT", sections));
     }
 }
 
 #[test]
-fn a_key_that_is_given_twice_is_refused() {
-    let (access, secret) = ("access", "secret");
-    let twice = |what| {
-        format!(
-            "unusable {what} key: it is given more than once under [DEFAULT]; keep one (in PATH)"
-        )
-    };
-    // A header that was commented out leaves two pairs in one section.
-    file(
-        format!("{}# [prod]\n{}", pair("D"), pair("P")),
-        &twice(access),
-    );
-    file(
-        format!("{}[DEFAULT]\n{}", pair("A"), pair("A")),
-        &twice(access),
-    );
-    let text = format!("{}ncloud_secret_access_key = \n", pair("D"));
-    file(text, &twice(secret));
-    profile(
-        format!("[a]\n{}[b]\n[A]\n{}", pair("A"), pair("B")),
-        "a",
-        "unusable access key: it is given more than once under [a]; keep one (in PATH)",
-    );
-}
-
-#[test]
-fn a_file_that_cannot_be_used_says_why() {
-    file(
-        "ncloud_access_key_id = AK # deploy\nncloud_secret_access_key = s",
-        "unusable access key: it contains whitespace; remove it, and any comment after the key (in \
-         PATH)",
-    );
-    file(
-        "ncloud_access_key_id = a\nncloud_secret_access_key = \"s\"",
-        "unusable secret key: it contains a quotation mark; remove the quotes around it (in PATH)",
-    );
-    file(
-        b"ncloud_access_key_id = \xff\nncloud_secret_access_key = s",
-        "unusable access key: it contains a character that is not printable ASCII; copy it again \
-         (in PATH)",
-    );
+fn from_profile_finds_no_keys_below_a_header_that_is_hidden() {
+    let not_text = "no keys in PATH: it is not plain text in UTF-8, since it contains control \
+                    characters";
+    // What an editor may show as the end of a line, or not at all.
+    for hiding in [
+        "\0", "\r", "\u{b}", "\u{c}", "\u{7f}", "\u{85}", "\u{2028}", "\u{2029}", "\u{1b}",
+    ] {
+        for line in [
+            format!("# old{hiding}[prod]\n"),
+            format!("{hiding}[prod]\n"),
+            format!("#{hiding}x\n"),
+        ] {
+            assert_file(format!("{line}{}", pair("P")), not_text);
+        }
+    }
     let utf_16: Vec<_> = pair("K")
         .encode_utf16()
         .flat_map(u16::to_le_bytes)
         .collect();
-    let no_text = "no keys: cannot read PATH: it is not text in UTF-8; is it in UTF-16?";
-    file(&utf_16, no_text);
+    assert_file(&utf_16, not_text);
+    // What is prose, or invisible, opens a section without a name.
+    for hiding in ["\u{a0}\u{200b}", "• ", "기존 ", "old ", "//", "\u{feff}"] {
+        let text = format!("[x]\n{hiding}[prod]\n{}", pair("P"));
+        for profile in ["prod", "x", "DEFAULT"] {
+            assert_profile(&text, profile, &missing("access", profile, "[x]"));
+        }
+    }
+    // Names that are not Unicode could stand for one another.
+    let text = [b"[\xb0\xb3]\n", pair("O").as_bytes()].concat();
+    let profile = "\u{fffd}\u{fffd}";
+    assert_profile(&text, profile, &missing("access", profile, NO_SECTIONS));
+}
+
+#[test]
+fn from_file_takes_a_comment_for_a_comment_whatever_it_begins_with() {
+    for mark in [
+        "#", "# ", ";", "//", "• ", "키 ", "\u{a0}", "\u{200b}", "“", "- ", "old ", "export ",
+    ] {
+        let comment = format!("{mark}ncloud_access_key_id = OTHER\n");
+        let half = format!("{comment}ncloud_secret_access_key = s\n");
+        assert_file(half, &missing("access", "DEFAULT", NO_SECTIONS));
+        let ours = format!(
+            "{comment}ncloud_access_key_id = {ACCESS_KEY}\nncloud_secret_access_key = {SECRET_KEY}"
+        );
+        assert_file(ours, OURS);
+    }
+}
+
+#[test]
+fn from_profile_refuses_a_key_that_is_given_twice() {
+    let twice = |what, profile| {
+        format!(
+            "unusable {what} key under [{profile}] in PATH: it is given more than once; keep one"
+        )
+    };
+    // A header that was commented out leaves two pairs in one section.
+    let text = format!("{}# [prod]\n{}", pair("D"), pair("P"));
+    assert_file(text, &twice("access", "DEFAULT"));
+    let text = format!("{}[DEFAULT]\n{}", pair("A"), pair("A"));
+    assert_file(text, &twice("access", "DEFAULT"));
+    let text = format!("{}ncloud_secret_access_key = \n", pair("D"));
+    assert_file(text, &twice("secret", "DEFAULT"));
+    let text = format!("[a]\n{}[b]\n[A]\n{}", pair("A"), pair("B"));
+    assert_profile(text, "a", &twice("access", "a"));
+}
+
+#[test]
+fn from_file_says_why_a_file_cannot_be_used() {
+    for (access_key, secret_key, expected) in [
+        (
+            "AK # deploy",
+            "s",
+            "access key in PATH: it must be printable ASCII without ",
+        ),
+        (
+            "a",
+            "\"s\"",
+            "secret key in PATH: it contains a quotation mark; ",
+        ),
+        (
+            "é",
+            "s",
+            "access key in PATH: it must be printable ASCII without ",
+        ),
+    ] {
+        let text =
+            format!("ncloud_access_key_id = {access_key}\nncloud_secret_access_key = {secret_key}");
+        let file = TempFile::new(text);
+        let described = describe(Credentials::from_file(&file.0));
+        let described = described.replace(&*file.0.to_string_lossy(), "PATH");
+        assert!(
+            described.starts_with(&format!("unusable {expected}")),
+            "{described}"
+        );
+    }
     let fill = |length: usize| pair("K") + &"#".repeat(length - pair("K").len());
-    file(fill(64 * 1024), "K false");
-    let too_long = "no keys: cannot read PATH: it is longer than 64 KiB";
-    file(fill(64 * 1024 + 1), too_long);
+    assert_file(fill(64 * 1024), "K false");
+    assert_file(
+        fill(64 * 1024 + 1),
+        "no keys in PATH: it is longer than 64 KiB",
+    );
 
     let missing = std::env::temp_dir()
         .join("ncr-no-such-folder")
-        .join("configure\n");
+        .join("configure");
     let cause = std::fs::read(&missing).unwrap_err();
-    let shown = missing.display().to_string().replace('\n', "\\n");
-    let expected = format!("no keys: cannot read {shown}: {cause}");
+    let expected = format!("no keys in {}: {cause}; create it", missing.display());
     assert_eq!(describe(Credentials::from_file(&missing)), expected);
     let folder = describe(Credentials::from_file(std::env::temp_dir()));
-    assert!(folder.starts_with("no keys: cannot read "), "{folder}");
+    assert!(folder.starts_with("no keys in "), "{folder}");
+    assert!(!folder.contains("create it"), "{folder}");
 }
 
 #[cfg(unix)]
 #[test]
-fn a_pipe_is_read_and_nothing_without_end() {
+fn from_file_reads_a_pipe_and_nothing_without_end() {
     let folder = std::env::temp_dir().join(format!("ncr-pipe-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let pipe = folder.join("pipe");
@@ -495,115 +435,100 @@ fn a_pipe_is_read_and_nothing_without_end() {
     assert_eq!(describe(Credentials::from_file(&pipe)), "K false");
     writer.finish().unwrap();
     let error = describe(Credentials::from_file("/dev/zero"));
-    assert_eq!(
-        error,
-        "no keys: cannot read /dev/zero: it is longer than 64 KiB"
-    );
+    assert_eq!(error, "no keys in /dev/zero: it is longer than 64 KiB");
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
 const SET_BOTH: &str = "set NCLOUD_ACCESS_KEY_ID and NCLOUD_SECRET_ACCESS_KEY";
 
 #[test]
-fn the_environment_is_read_by_every_name() {
+fn from_env_reads_every_name() {
     if_child(|| describe(Credentials::from_env()));
     #[track_caller]
-    fn check(environment: &[(&str, &str)], expected: &str) {
-        let described = child("keys::the_environment_is_read_by_every_name", environment);
+    fn assert_env(environment: &[(&str, &str)], expected: &str) {
+        let described = child("keys::from_env_reads_every_name", environment);
         assert_eq!(described, expected, "{environment:?}");
     }
     let ours_by = |access, secret| [(access, ACCESS_KEY), (secret, SECRET_KEY)];
     let first = ours_by("NCLOUD_ACCESS_KEY_ID", "NCLOUD_SECRET_ACCESS_KEY");
     let second = ours_by("NCLOUD_ACCESS_KEY", "NCLOUD_SECRET_KEY");
-    check(&first, OURS);
-    check(&second, OURS);
-    check(&ours_by("NCLOUD_ACCESS_KEY_ID", "NCLOUD_SECRET_KEY"), OURS);
-    check(
+    assert_env(&first, OURS);
+    assert_env(&second, OURS);
+    assert_env(&ours_by("NCLOUD_ACCESS_KEY_ID", "NCLOUD_SECRET_KEY"), OURS);
+    assert_env(
         &ours_by("NCLOUD_ACCESS_KEY", "NCLOUD_SECRET_ACCESS_KEY"),
         OURS,
     );
-    check(&[first, second].concat(), OURS);
+    assert_env(&[first, second].concat(), OURS);
     // A profile is for a file.
-    check(&[&first[..], &[("NCLOUD_PROFILE", "x")]].concat(), OURS);
+    assert_env(&[&first[..], &[("NCLOUD_PROFILE", "x")]].concat(), OURS);
 
-    let differ =
-        |names| format!("unusable {names} differ, which may mean two accounts; unset one of them");
-    let access = "access key: NCLOUD_ACCESS_KEY_ID and NCLOUD_ACCESS_KEY";
-    let secret = "secret key: NCLOUD_SECRET_ACCESS_KEY and NCLOUD_SECRET_KEY";
-    check(
-        &[&first[..], &[("NCLOUD_ACCESS_KEY", "x")]].concat(),
-        &differ(access),
-    );
-    check(
-        &[&first[..], &[("NCLOUD_SECRET_KEY", "x")]].concat(),
-        &differ(secret),
-    );
-
-    let empty =
-        |what, name| format!("unusable {what} key: {name} is set but empty; set or unset it");
+    for (names, other) in [
+        (
+            "access key: NCLOUD_ACCESS_KEY_ID and NCLOUD_ACCESS_KEY",
+            "NCLOUD_ACCESS_KEY",
+        ),
+        (
+            "secret key: NCLOUD_SECRET_ACCESS_KEY and NCLOUD_SECRET_KEY",
+            "NCLOUD_SECRET_KEY",
+        ),
+    ] {
+        let expected =
+            format!("unusable {names} differ, which may mean two accounts; unset one of them");
+        assert_env(&[&first[..], &[(other, "x")]].concat(), &expected);
+    }
+    // As a CI sets them that lacks its secrets, also beside the keys of another tool.
     for name in ["NCLOUD_ACCESS_KEY_ID", "NCLOUD_ACCESS_KEY"] {
-        check(&[(name, "")], &empty("access", name));
-        check(&[(name, ""), first[1]], &empty("access", name));
+        let empty = format!("unusable access key in {name}: it is empty");
+        assert_env(&[(name, ""), first[1]], &empty);
+        let other = if name == first[0].0 {
+            second[0]
+        } else {
+            first[0]
+        };
+        assert_env(&[(name, ""), other, first[1]], &empty);
     }
     for name in ["NCLOUD_SECRET_ACCESS_KEY", "NCLOUD_SECRET_KEY"] {
-        check(&[(name, ""), first[0]], &empty("secret", name));
+        let empty = format!("unusable secret key in {name}: it is empty");
+        assert_env(&[first[0], (name, "")], &empty);
+        let other = if name == first[1].0 {
+            second[1]
+        } else {
+            first[1]
+        };
+        assert_env(&[(name, ""), other, first[0]], &empty);
     }
-    // What a CI without its secrets sets, beside the keys of another tool.
-    let emptied = [
-        ("NCLOUD_ACCESS_KEY_ID", ""),
-        ("NCLOUD_SECRET_ACCESS_KEY", ""),
-    ];
-    check(
-        &[emptied, second].concat(),
-        &empty("access", "NCLOUD_ACCESS_KEY_ID"),
-    );
-    check(
-        &[second[0], ("NCLOUD_SECRET_KEY", ""), first[0], first[1]],
-        &empty("secret", "NCLOUD_SECRET_KEY"),
-    );
-
-    check(&[], &format!("no access key: {SET_BOTH}"));
-    let half = |what, set, unset| {
-        format!(
-            "no {what} key: {set} is set, but {unset} is not; set both (the key file is not \
-             read if either is set)"
-        )
-    };
-    for (name, value) in [first[0], second[0]] {
-        let expected = half("secret", name, "NCLOUD_SECRET_ACCESS_KEY");
-        check(&[(name, value)], &expected);
-    }
-    for (name, value) in [first[1], second[1]] {
-        let expected = half("access", name, "NCLOUD_ACCESS_KEY_ID");
-        check(&[(name, value)], &expected);
-    }
-    check(
-        &[("NCLOUD_ACCESS_KEY_ID", "\"AK\""), first[1]],
-        "unusable access key: it contains a quotation mark; remove the quotes around it (in the \
-         environment)",
-    );
+    let half =
+        |what| format!("no {what} key: {SET_BOTH} (the key file is not read if either is set)");
+    assert_env(&[], &half("access"));
+    assert_env(&[first[1]], &half("access"));
+    assert_env(&[second[0]], &half("secret"));
+    let quoted = "unusable access key in NCLOUD_ACCESS_KEY: it contains a quotation mark; remove the \
+                  quotes around it";
+    assert_env(&[("NCLOUD_ACCESS_KEY", "\"AK\""), first[1]], quoted);
+    let line_break =
+        "unusable secret key in NCLOUD_SECRET_KEY: it ends with a line break; remove it";
+    assert_env(&[first[0], ("NCLOUD_SECRET_KEY", "SK\n")], line_break);
 }
 
 #[cfg(unix)]
 #[test]
-fn a_key_that_is_not_unicode_is_refused() {
+fn from_env_refuses_a_key_that_is_not_unicode() {
     use std::os::unix::ffi::OsStringExt as _;
 
     if_child(|| describe(Credentials::load()));
-    let name = "keys::a_key_that_is_not_unicode_is_refused";
-    for (which, access_key, secret_key) in [
-        ("access", &b"\xff"[..], &b"s"[..]),
-        ("secret", b"a", b"\xff"),
+    let name = "keys::from_env_refuses_a_key_that_is_not_unicode";
+    for (place, access_key, secret_key) in [
+        ("access key in NCLOUD_ACCESS_KEY", &b"\xff"[..], &b"s"[..]),
+        ("secret key in NCLOUD_SECRET_KEY", b"a", b"\xff"),
     ] {
         let environment = [
             ("NCLOUD_ACCESS_KEY", OsString::from_vec(access_key.to_vec())),
             ("NCLOUD_SECRET_KEY", OsString::from_vec(secret_key.to_vec())),
         ];
-        let expected = format!(
-            "unusable {which} key: it contains a character that is not printable ASCII; copy it \
-             again (in the environment)"
-        );
-        assert_eq!(child(name, &environment), expected);
+        let described = child(name, &environment);
+        let start = format!("unusable {place}: it must be printable ASCII ");
+        assert!(described.starts_with(&start), "{described}");
     }
 }
 
@@ -629,7 +554,7 @@ impl Home {
 
     /// What the named test reports in this home and `environment`.
     #[track_caller]
-    fn run(&self, test: &str, environment: &[(&str, &str)], expected: &str) {
+    fn assert_loads(&self, test: &str, environment: &[(&str, &str)], expected: &str) {
         let mut all = environment.to_vec();
         let home = self.0.to_str().unwrap();
         all.push((HOME, home));
@@ -645,61 +570,71 @@ impl Drop for Home {
 }
 
 #[test]
-fn the_environment_comes_before_the_file() {
+fn load_looks_into_the_environment_before_the_file() {
     if_child(|| describe(Credentials::load()));
-    let test = "keys::the_environment_comes_before_the_file";
+    let test = "keys::load_looks_into_the_environment_before_the_file";
     let home = Home::new("home");
     let ours = [
         ("NCLOUD_ACCESS_KEY", ACCESS_KEY),
         ("NCLOUD_SECRET_KEY", SECRET_KEY),
     ];
+    home.assert_loads(test, &[], &format!("no keys: {SET_BOTH}, or create PATH"));
+    let profile = [("NCLOUD_PROFILE", "x"), (HOME, home.0.to_str().unwrap())];
+    let described = child(test, &profile);
+    assert!(described.starts_with("no keys in "), "{described}");
+    assert!(described.ends_with("; create it"), "{described}");
+    home.write(&pair("F"));
+    home.assert_loads(test, &[], "F false");
+    home.assert_loads(test, &ours, OURS);
+    // A variable that is set, even if empty, points at the environment.
+    let half = "(the key file is not read if either is set)";
+    for (name, value, expected) in [
+        ("NCLOUD_ACCESS_KEY_ID", "x", half),
+        ("NCLOUD_ACCESS_KEY", "x", half),
+        ("NCLOUD_SECRET_ACCESS_KEY", "x", half),
+        ("NCLOUD_SECRET_KEY", "", half),
+    ] {
+        let described = child(test, &[(name, value), (HOME, home.0.to_str().unwrap())]);
+        assert!(described.contains(expected), "{name}={value}: {described}");
+    }
+    // A home directory that is relative would be one of the current directory's.
+    for home in ["", ".", "home"] {
+        assert_eq!(
+            child(test, &[(HOME, home)]),
+            format!("no keys: {SET_BOTH}"),
+            "{home}"
+        );
+    }
+}
 
-    home.run(test, &[], &format!("no keys: {SET_BOTH}, or create PATH"));
+#[cfg(unix)]
+#[test]
+fn load_shows_a_path_on_one_line() {
+    if_child(|| describe(Credentials::load()));
     let described = child(
-        test,
-        &[("NCLOUD_PROFILE", "x"), (HOME, home.0.to_str().unwrap())],
+        "keys::load_shows_a_path_on_one_line",
+        &[(HOME, "/no\nhome")],
     );
     assert!(
-        described.starts_with("no keys: cannot read "),
+        described.ends_with(", or create /no\\nhome/.ncloud/configure"),
         "{described}"
     );
-    home.write(&pair("F"));
-    home.run(test, &[], "F false");
-    home.run(test, &ours, OURS);
-    // A variable that is set, even if empty, points at the environment.
-    let names = ["NCLOUD_ACCESS_KEY_ID", "NCLOUD_ACCESS_KEY"];
-    for name in names
-        .into_iter()
-        .chain(["NCLOUD_SECRET_ACCESS_KEY", "NCLOUD_SECRET_KEY"])
-    {
-        for value in ["", "x"] {
-            let described = child(test, &[(name, value), (HOME, home.0.to_str().unwrap())]);
-            let is_told = described.contains(&format!(" key: {name} is set"));
-            assert!(is_told, "{name}={value}: {described}");
-        }
-    }
-
-    let odd_home = child(test, &[(HOME, "/no\nhome")]);
-    assert!(odd_home.contains("or create /no\\nhome"), "{odd_home}");
-    let homeless = child(test, &[(HOME, "")]);
-    assert_eq!(homeless, format!("no keys: {SET_BOTH}"));
 }
 
 #[test]
-fn the_profile_of_the_environment_picks_the_section() {
+fn load_takes_the_section_that_the_environment_names() {
     if_child(|| describe(Credentials::load()));
-    let test = "keys::the_profile_of_the_environment_picks_the_section";
+    let test = "keys::load_takes_the_section_that_the_environment_names";
     let home = Home::new("profile");
     home.write(&format!("[DEFAULT]\n{}[project]\n{}", pair("D"), pair("P")));
-    home.run(test, &[], "D false");
-    home.run(test, &[("NCLOUD_PROFILE", "project")], "P false");
-    home.run(test, &[("NCLOUD_PROFILE", "Default")], "D false");
-    home.run(
-        test,
-        &[("NCLOUD_PROFILE", "stage")],
-        "no access key under [stage]: set ncloud_access_key_id there (in PATH)",
-    );
-    home.run(test, &[("NCLOUD_PROFILE", "")], EMPTY_PROFILE);
+    home.assert_loads(test, &[], "D false");
+    home.assert_loads(test, &[("NCLOUD_PROFILE", "project")], "P false");
+    home.assert_loads(test, &[("NCLOUD_PROFILE", "Default")], "D false");
+    let expected = missing("access", "stage", "[DEFAULT], [project]");
+    home.assert_loads(test, &[("NCLOUD_PROFILE", "stage")], &expected);
+    let empty =
+        "no keys: NCLOUD_PROFILE is set, but empty; name a section of the key file, or unset it";
+    home.assert_loads(test, &[("NCLOUD_PROFILE", "")], empty);
     // It is not for this crate to say which account was meant.
     let ours = [
         ("NCLOUD_ACCESS_KEY_ID", ACCESS_KEY),
@@ -711,58 +646,15 @@ fn the_profile_of_the_environment_picks_the_section() {
         ("NCLOUD_ACCESS_KEY", ""),
         ("NCLOUD_SECRET_KEY", "x"),
     ] {
-        home.run(
+        let expected = format!(
+            "unusable keys: NCLOUD_PROFILE and {name} are both set, which may mean two accounts; \
+             unset one of them"
+        );
+        home.assert_loads(
             test,
             &[("NCLOUD_PROFILE", "project"), (name, value)],
-            &format!(
-                "unusable keys: NCLOUD_PROFILE and {name} are both set, which may mean two accounts; \
-                 unset one of them"
-            ),
+            &expected,
         );
     }
-    home.run(test, &[ours[0], ours[1], ("NCLOUD_PROFILE", "")], OURS);
-}
-
-#[test]
-fn nothing_that_is_shown_holds_a_secret() {
-    let gateway = Gateway::with(&[]);
-    let builder = builder(&gateway);
-    let client = builder.clone().build().unwrap();
-    let request = client.sign_delete_image("r", "i").unwrap();
-    let error = client.delete_image("r", "i").unwrap_err();
-    let shown = format!(
-        "{:?} {:#?} {builder:?} {builder:#?} {client:?} {client:#?} {request:?} {request:#?} \
-         {error:?} {error:#?} {error} {:?} {:?}",
-        credentials(),
-        credentials(),
-        error.kind(),
-        Region::Korea,
-    );
-    assert!(!shown.contains(SECRET_KEY) && !shown.contains(ACCESS_KEY));
-    assert_eq!(
-        format!("{:?}", credentials()),
-        "Credentials { access_key: \"...abcd\", .. }"
-    );
-    assert_eq!(
-        format!("{client:?}"),
-        format!(
-            "Client {{ api_url: \"{}\", credentials: Credentials {{ access_key: \"...abcd\", .. \
-             }}, timeout: 60s, max_attempts: 3, .. }}",
-            gateway.url(),
-        )
-    );
-    let builder = Client::builder("https://user:password@example.com", credentials());
-    assert_eq!(format!("{builder:?}"), "ClientBuilder { .. }");
-}
-
-#[test]
-fn types_can_cross_threads_and_be_boxed() {
-    fn is_shareable<T: Clone + Send + Sync + 'static>() {}
-    fn is_error<T: std::error::Error + Send + Sync + 'static>() {}
-    is_shareable::<Client>();
-    is_shareable::<Credentials>();
-    is_shareable::<ncloud_container_registry::ClientBuilder>();
-    is_shareable::<Region>();
-    is_shareable::<ErrorKind>();
-    is_error::<ncloud_container_registry::Error>();
+    home.assert_loads(test, &[ours[0], ours[1], ("NCLOUD_PROFILE", "")], OURS);
 }

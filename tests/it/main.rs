@@ -1,4 +1,4 @@
-//! Everything that needs a socket, an environment or a process of its own, tested from outside.
+//! Everything that is reached through the public interface, tested from outside.
 
 #![allow(
     clippy::indexing_slicing,
@@ -13,27 +13,31 @@
 use std::ffi::OsStr;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use ncloud_container_registry::{Client, ClientBuilder, Credentials};
 
 use gateway::Gateway;
 
-mod answers;
-mod attempts;
-mod calls;
-mod examples;
-mod faults;
-mod gateway;
-mod hostile;
-mod keys;
-mod names;
-mod pool;
-mod proxy;
-mod settings;
+mod attempts; // how often a call tries, how long it waits, and when it ends
+mod examples; // the examples, run as a user runs them
+mod faults; // one row for each way that an attempt can end: status, lost response, no connection
+mod gateway; // the loopback gateway that the tests and the demo talk to
+mod get; // what `Client::get` returns, and what it says if it fails
+mod hostile; // responses that are endless or malformed, and what the protocol allows
+mod keys; // where credentials come from, and which are refused
+mod names; // registries and image names that are refused
+mod pool; // connections that are kept, and threads that share a client
+mod proxy; // proxies, what never goes through one, and builds without TLS
+mod redirects; // that no redirect is followed, whoever sends the request
+mod responses; // which responses are a success or a "not found", and every text, whole
+mod settings; // region, API URL, timeouts and the rest of the builder
+mod sign_request; // signed requests for operations that the crate lacks
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
-mod tls;
-mod wire;
+mod tls; // TLS with certificates made here, directly and through proxies
+mod types; // auto traits, `Debug`, and that nothing shown holds a secret
+mod wire; // what is sent, byte for byte, and the percent encoder
 
 fn credentials() -> Credentials {
     Credentials::new(gateway::ACCESS_KEY, gateway::SECRET_KEY).unwrap()
@@ -55,7 +59,7 @@ fn client(gateway: &Gateway) -> Client {
 fn in_parallel<T: Sync>(rows: &[T], check: impl Fn(&T) + Sync) {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        for _ in 0..300 {
+        for _ in 0..rows.len().min(300) {
             scope.spawn(|| {
                 while let Some(row) = rows.get(next.fetch_add(1, Ordering::SeqCst)) {
                     check(row);
@@ -69,16 +73,16 @@ fn in_parallel<T: Sync>(rows: &[T], check: impl Fn(&T) + Sync) {
 const BOUND: Duration = Duration::from_secs(20);
 
 /// The other side of a connection, in a thread of its own.
-struct Background<T>(std::sync::mpsc::Receiver<T>);
+struct Background<T>(mpsc::Receiver<T>);
 
 impl<T: Send + 'static> Background<T> {
     fn start(run: impl FnOnce() -> T + Send + 'static) -> Background<T> {
-        let (sender, receiver) = std::sync::mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         std::thread::spawn(move || sender.send(run()));
         Background(receiver)
     }
 
-    /// What it returned. It is not waited for without a bound, as joining would.
+    /// Returns what it returned. Joining would wait without a bound.
     fn finish(self) -> T {
         self.0.recv_timeout(BOUND).unwrap()
     }
@@ -88,14 +92,12 @@ impl<T: Send + 'static> Background<T> {
 /// what the closure that it gave to [`if_child`] reported.
 #[track_caller]
 fn child<V: AsRef<OsStr>>(test: &str, environment: &[(&str, V)]) -> String {
-    run_child(
-        Command::new(std::env::current_exe().unwrap()),
-        test,
-        environment,
-    )
+    let command = Command::new(std::env::current_exe().unwrap());
+    run_child(command, test, environment)
 }
 
-/// The same, with a command that runs the executable of this test with the arguments that follow.
+/// Does the same with a command that runs the executable of this test with the arguments that
+/// follow.
 #[track_caller]
 fn run_child<V: AsRef<OsStr>>(
     mut command: Command,

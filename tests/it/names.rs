@@ -1,10 +1,10 @@
-//! Names that are refused, before anything is sent.
+//! Registries and image names that are refused, before anything is sent.
 
-use ncloud_container_registry::ErrorKind;
+use ncloud_container_registry::{Client, ErrorKind, Region};
 use proptest::prelude::*;
 
-use crate::client;
 use crate::gateway::Gateway;
+use crate::{client, credentials};
 
 #[track_caller]
 fn assert_refused(registry: &str, image: &str, expected: &str) {
@@ -23,27 +23,21 @@ fn assert_refused(registry: &str, image: &str, expected: &str) {
     assert_eq!(gateway.connections(), 0);
 }
 
-/// An image name that is refused, as it is shown.
 #[track_caller]
-fn image(name: &str, shown: &str, why: &str) {
-    let expected = format!("cannot delete r/{shown}: the image name {why}");
+fn assert_image_refused(name: &str, shown: &str, why: &str) {
+    let expected = format!("cannot delete r/{shown}: the image name \"{shown}\" {why}");
     assert_refused("r", name, &expected);
 }
 
-#[track_caller]
-fn registry(name: &str, shown: &str, why: &str) {
-    let expected = format!("cannot delete {shown}/i: the registry {why}");
-    assert_refused(name, "i", &expected);
-}
-
 #[test]
-fn an_image_name_that_cannot_exist_is_refused_unsent() {
-    let why = "must consist of components of a-z, 0-9, ., _ and -, each beginning and ending with \
-               a letter or digit, joined by single slashes, at most 255 characters; pass a name such as \
+fn delete_image_refuses_an_image_name_that_cannot_exist() {
+    let why = "must be components of a-z, 0-9, ., _ and -, each beginning and ending with a letter \
+               or digit, joined by single slashes, at most 255 bytes; pass it unencoded, such as \
                \"hello/world\"";
     let long = "a".repeat(256);
     // What has been read as the whole registry, or as something else, on the way.
     for name in [
+        "",
         " ",
         "/",
         "/hello",
@@ -63,122 +57,92 @@ fn an_image_name_that_cannot_exist_is_refused_unsent() {
         "-a",
         "a_",
         "a/.b",
+        "hello%2Fworld",
+        "100%",
+        "Hello/World",
+        "É",
+        // The name of another image than the one that was meant could be left of these.
+        "hello:1.0/world",
+        "localhost:5000/hello/world",
+        "a/b:1/c",
+        ":",
+        "https://example.com/hello",
         &long,
     ] {
-        image(name, name, why);
+        assert_image_refused(name, name, why);
     }
-    image("", "", "is empty; pass a name such as \"hello/world\"");
-    image("\u{200b}", "\\u{200b}", why);
-    image("a\nb", "a\\nb", why);
-    image("a\u{1b}[31m", "a\\u{1b}[31m", why);
-    image(&"a".repeat(64_000), &format!("{}…", "a".repeat(510)), why);
+    assert_image_refused("\u{200b}", "\\u{200b}", why);
+    assert_image_refused("a\nb", "a\\nb", why);
+    let huge = "a".repeat(64_000);
+    let [about, quoted] = [510, 512].map(|length| format!("{}…", "a".repeat(length)));
+    let expected = format!("cannot delete r/{about}: the image name \"{quoted}\" {why}");
+    assert_refused("r", &huge, &expected);
 }
 
 #[test]
-fn an_image_name_with_its_host_is_told() {
-    let begins = "begins with a host; pass \"hello/world\"";
-    let all_tags =
-        "begins with a host; to delete the image with all its tags, pass \"hello/world\"";
+fn delete_image_refuses_an_image_name_with_a_host_and_points_at_no_other_image() {
+    let why = "begins with a host; pass the name without its host, if it is in this registry and \
+               region";
     for host in [
         "my-registry.kr.ncr.ntruss.com",
-        "my-registry.sg.ncr.ntruss.com",
         "my-registry.ncr.gov-ntruss.com",
         "my-registry.ncr.fin-ntruss.com",
         "abc123.kr.private-ncr.ntruss.com",
         "My-Registry.KR.NCR.NTRUSS.COM",
         "my-registry.kr.ncr.ntruss.com:443",
-        "localhost:5000",
         "ntruss.com",
     ] {
-        let name = format!("{host}/hello/world");
-        image(&name, &name, begins);
-        for tag in [":1.0", "@sha256:00", ":1.0@sha256:00", ":"] {
-            let name = format!("{name}{tag}");
-            image(&name, &name, all_tags);
+        for rest in [
+            "",
+            "/",
+            "/hello/world",
+            "/Hello",
+            "/hello/world:1.0",
+            "/hello@sha256:00",
+        ] {
+            let name = format!("{host}{rest}");
+            assert_image_refused(&name, &name, why);
         }
     }
-    for name in [
-        "https://my-registry.kr.ncr.ntruss.com/hello/world",
-        "my-registry.kr.ncr.ntruss.com",
-        "my-registry.kr.ncr.ntruss.com:1.0",
-        "my-registry.kr.ncr.ntruss.com/",
-        "my-registry.kr.ncr.ntruss.com/Hello",
-    ] {
-        image(
-            name,
-            name,
-            "begins with a host; pass a name such as \"hello/world\"",
-        );
+}
+
+#[test]
+fn delete_image_refuses_an_image_name_with_a_tag_or_digest() {
+    let why = "has a tag or digest; for the image with all its tags, pass \"hello/world\"";
+    for tag in [":1.0", ":", ":1:2", "@sha256:00", ":1.0@sha256", "@"] {
+        let name = format!("hello/world{tag}");
+        assert_image_refused(&name, &name, why);
     }
 }
 
 #[test]
-fn a_likely_mistake_in_an_image_name_is_told() {
-    for name in ["hello/world:1.0", "hello/world:", "hello/world:1:2"] {
-        let why = "has a tag; to delete the image with all its tags, pass \"hello/world\"";
-        image(name, name, why);
-    }
-    for name in [
-        "hello/world@sha256:00",
-        "hello/world:1.0@sha256",
-        "hello/world@",
-    ] {
-        let why = "has a digest; to delete the image with all its tags, pass \"hello/world\"";
-        image(name, name, why);
-    }
-    image("a:1/b", "a:1/b", "begins with a host; pass \"b\"");
-    image(
-        "a/b:1/c",
-        "a/b:1/c",
-        "has a tag; pass a name such as \"hello/world\"",
-    );
-    image(":", ":", "has a tag; pass a name such as \"hello/world\"");
-    for name in ["hello%2Fworld", "100%"] {
-        image(
-            name,
-            name,
-            "is percent-encoded; pass a name such as \"hello/world\"",
-        );
-    }
-    for name in ["Hello/World", "É"] {
-        image(
-            name,
-            name,
-            "has an upper-case letter; pass a name such as \"hello/world\"",
-        );
-    }
-}
-
-#[test]
-fn a_registry_that_cannot_exist_is_refused_unsent() {
-    let why =
-        "must be 1 to 63 characters of a-z, 0-9 and -, and begin and end with a letter or digit";
+fn delete_image_refuses_a_registry_that_cannot_exist() {
     let long = "a".repeat(64);
-    for name in [" ", "-", "r-", "a_b", "\\", &long] {
-        registry(name, name, why);
-    }
-    registry("r\0", "r\\0", why);
-    registry("", "", "is empty");
-    let why = "has a host or an image; pass only the registry, such as \"my-registry\"";
-    for name in [
-        "..",
-        "my-registry.kr.ncr.ntruss.com",
-        "a/b",
-        "host:443",
-        "r@x",
+    for (name, shown) in [
+        ("", ""),
+        (" ", " "),
+        ("-", "-"),
+        ("r-", "r-"),
+        ("a_b", "a_b"),
+        ("..", ".."),
+        (
+            "my-registry.kr.ncr.ntruss.com",
+            "my-registry.kr.ncr.ntruss.com",
+        ),
+        ("a/b", "a/b"),
+        ("host:443", "host:443"),
+        ("my%20registry", "my%20registry"),
+        ("My-Registry", "My-Registry"),
+        ("r\0", "r\\0"),
+        (&long, &long),
     ] {
-        registry(name, name, why);
+        let expected = format!(
+            "cannot delete {shown}/i: the registry \"{shown}\" must be 1 to 63 characters of a-z, \
+             0-9 and -, beginning and ending with a letter or digit; pass its name alone, such as \
+             \"my-registry\""
+        );
+        assert_refused(name, "i", &expected);
     }
-    registry(
-        "my%20registry",
-        "my%20registry",
-        "is percent-encoded; pass it unencoded",
-    );
-    registry(
-        "My-Registry",
-        "My-Registry",
-        "has an upper-case letter; registries are lower-case",
-    );
 }
 
 /// The rule again, character by character.
@@ -206,7 +170,7 @@ proptest! {
     })]
 
     #[test]
-    fn exactly_the_names_that_can_exist_are_signed(
+    fn sign_delete_image_signs_exactly_the_names_that_can_exist(
         registry in prop_oneof![4 => "[a0./-]{1,4}", 2 => "[az09-]{60,66}", 1 => any::<String>()],
         image in prop_oneof![
             4 => "[a0./_-]{0,6}",
@@ -215,10 +179,7 @@ proptest! {
             1 => any::<String>(),
         ],
     ) {
-        let client = ncloud_container_registry::Client::new(
-            ncloud_container_registry::Region::Korea,
-            crate::credentials(),
-        );
+        let client = Client::new(Region::Korea, credentials());
         let signed = client.sign_delete_image(&registry, &image);
         prop_assert_eq!(signed.is_ok(), can_exist(&registry, &image));
         if let Ok(signed) = signed {

@@ -1,37 +1,38 @@
-//! Connections that are kept, and what becomes of them.
+//! Connections that are kept, and threads that share a client.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Mutex;
+use std::sync::{Barrier, Mutex};
 
-use crate::client;
-use crate::gateway::{Gateway, Then, answer};
+use crate::gateway::{Gateway, Then, response};
+use crate::{client, in_parallel};
 
 fn names(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("image/{number}")).collect()
 }
 
-fn fill(gateway: &Gateway, names: &[String]) {
-    let images: Vec<_> = names.iter().map(|name| format!("r/{name}")).collect();
-    gateway.put(&images.iter().map(String::as_str).collect::<Vec<_>>());
-}
-
-#[test]
-fn a_thousand_deletes_use_one_connection() {
-    let gateway = Gateway::with(&[]);
-    let names = names(1000);
-    fill(&gateway, &names);
-    let client = client(&gateway);
+/// Deletes `count` images, one after the other, with one client.
+#[track_caller]
+fn assert_all_deleted(gateway: &Gateway, count: usize) {
+    let names = names(count);
+    gateway.put(names.iter().map(|name| format!("r/{name}")));
+    let client = client(gateway);
     for name in &names {
         client.delete_image("r", name).unwrap();
     }
     assert_eq!(gateway.images(), [""; 0]);
+}
+
+#[test]
+fn delete_image_keeps_one_connection_for_a_thousand_calls() {
+    let gateway = Gateway::with(&[]);
+    assert_all_deleted(&gateway, 1000);
     assert_eq!(gateway.requests().len(), 1000);
     assert_eq!(gateway.connections(), 1);
 }
 
 #[test]
-fn refusals_with_a_body_keep_the_connection() {
+fn delete_image_keeps_the_connection_of_a_refusal() {
     let gateway = Gateway::with(&[]);
     let client = client(&gateway);
     for _ in 0..50 {
@@ -41,26 +42,20 @@ fn refusals_with_a_body_keep_the_connection() {
 }
 
 #[test]
-fn a_server_that_closes_just_after_answering_fails_no_call() {
+fn delete_image_survives_a_server_that_closes_just_after_a_response() {
     for header in ["", "Connection: close\r\n"] {
         let gateway = Gateway::start(move |exchange| {
-            let answer = exchange.serve();
-            exchange.send(answer.replacen("\r\n", &format!("\r\n{header}"), 1));
+            let response = exchange.serve();
+            exchange.send(response.replacen("\r\n", &format!("\r\n{header}"), 1));
             Then::Close
         });
-        let names = names(100);
-        fill(&gateway, &names);
-        let client = client(&gateway);
-        for name in &names {
-            client.delete_image("r", name).unwrap();
-        }
-        assert_eq!(gateway.images(), [""; 0]);
+        assert_all_deleted(&gateway, 100);
         assert_eq!(gateway.requests().len(), 100, "each was served once");
     }
 }
 
 #[test]
-fn a_server_that_closes_as_the_next_request_arrives_fails_no_call() {
+fn delete_image_survives_a_server_that_closes_as_the_next_request_arrives() {
     let served = Mutex::new(HashMap::<usize, u32>::new());
     let gateway = Gateway::start(move |exchange| {
         let mut served = served.lock().unwrap();
@@ -69,42 +64,30 @@ fn a_server_that_closes_as_the_next_request_arrives_fails_no_call() {
         if *count == 2 {
             return Then::Close;
         }
-        let answer = exchange.serve();
-        exchange.send(answer);
+        let response = exchange.serve();
+        exchange.send(response);
         Then::KeepAlive
     });
-    let names = names(4);
-    fill(&gateway, &names);
-    let client = client(&gateway);
-    for name in &names {
-        client.delete_image("r", name).unwrap();
-    }
-    assert_eq!(gateway.images(), [""; 0]);
+    assert_all_deleted(&gateway, 4);
     // The first was served at once, each of the others on its second attempt.
     assert_eq!(gateway.requests().len(), 1 + 2 * 3);
 }
 
 #[test]
-fn a_server_that_sends_more_than_its_answer_fails_no_call() {
+fn delete_image_survives_a_server_that_sends_more_than_its_response() {
     let gateway = Gateway::start(|exchange| {
-        let answer = exchange.serve();
-        exchange.send(answer);
+        let response = exchange.serve();
+        exchange.send(response);
         // Late enough for the client to keep the connection: as its next request arrives.
         exchange.wait_for_input();
         exchange.send("0\r\n\r\n");
         Then::KeepAlive
     });
-    let names = names(4);
-    fill(&gateway, &names);
-    let client = client(&gateway);
-    for name in &names {
-        client.delete_image("r", name).unwrap();
-    }
-    assert_eq!(gateway.images(), [""; 0]);
+    assert_all_deleted(&gateway, 4);
     assert_eq!(gateway.connections(), 4);
 }
 
-/// What befalls the requests for one image, from a fixed seed: none, one or two faults.
+/// How many of the requests for one image fail, none, one or two, and more from the same seed.
 fn faults(target: &str) -> (usize, u64) {
     let mut hasher = DefaultHasher::new();
     ("seed 1", target).hash(&mut hasher);
@@ -118,7 +101,7 @@ fn faults(target: &str) -> (usize, u64) {
 }
 
 #[test]
-fn fifty_threads_with_faults_delete_everything_once() {
+fn client_shared_by_fifty_threads_deletes_everything_despite_faults() {
     let seen = Mutex::new(HashMap::<String, usize>::new());
     let gateway = Gateway::start(move |exchange| {
         let target = exchange.request.target().to_owned();
@@ -130,13 +113,13 @@ fn fifty_threads_with_faults_delete_everything_once() {
             *arrivals
         };
         if arrival > count {
-            // Some connections end with their answer, which is no reason to send anything twice.
-            let answer = exchange.serve();
+            // Some connections end with their response, which is no reason to send anything twice.
+            let response = exchange.serve();
             if dice % 7 != 0 {
-                exchange.send(answer);
+                exchange.send(response);
                 return Then::KeepAlive;
             }
-            exchange.send(answer.replacen("\r\n", "\r\nConnection: close\r\n", 1));
+            exchange.send(response.replacen("\r\n", "\r\nConnection: close\r\n", 1));
             return Then::Close;
         }
         match (dice + arrival as u64) % 6 {
@@ -150,17 +133,17 @@ fn fifty_threads_with_faults_delete_everything_once() {
                 exchange.send("HTTP/1.1 204 No");
                 return Then::Close;
             }
-            3 => exchange.send(answer("429 Slow Down", "Retry-After: 0\r\n", "{}")),
-            4 => exchange.send(answer("503 Busy", "Retry-After: 0\r\n", "busy")),
+            3 => exchange.send(response("429 Slow Down", "Retry-After: 0\r\n", "{}")),
+            4 => exchange.send(response("503 Busy", "Retry-After: 0\r\n", "busy")),
             _ => {
                 exchange.serve();
-                exchange.send(answer("502 Bad Gateway", "Retry-After: 0\r\n", ""))
+                exchange.send(response("502 Bad Gateway", "Retry-After: 0\r\n", ""))
             }
         };
         Then::KeepAlive
     });
     let names = names(800);
-    fill(&gateway, &names);
+    gateway.put(names.iter().map(|name| format!("r/{name}")));
     let client = client(&gateway);
     std::thread::scope(|scope| {
         for share in names.chunks(names.len() / 50) {
@@ -188,4 +171,28 @@ fn fifty_threads_with_faults_delete_everything_once() {
         "the seed makes too few faults: {}",
         requests.len()
     );
+}
+
+#[test]
+fn delete_image_retries_on_a_fresh_connection() {
+    // Three connections are kept, and die together.
+    let barrier: &Barrier = Box::leak(Box::new(Barrier::new(3)));
+    let gateway = Gateway::with(&["r/a", "r/b", "r/c", "r/i"]);
+    for _ in 0..3 {
+        gateway.script(|exchange| {
+            barrier.wait();
+            let response = exchange.serve();
+            exchange.send(response);
+            exchange.wait_for_input();
+            Then::Close
+        });
+    }
+    let client = client(&gateway);
+    in_parallel(&["a", "b", "c"], |name| {
+        client.delete_image("r", name).unwrap();
+    });
+    assert_eq!(gateway.connections(), 3);
+    client.delete_image("r", "i").unwrap();
+    assert_eq!(gateway.images(), [""; 0]);
+    assert_eq!(gateway.connections(), 4);
 }

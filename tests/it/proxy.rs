@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ncloud_container_registry::ErrorKind;
+use ncloud_container_registry::ureq::tls::{TlsConfig, TlsProvider};
 use ncloud_container_registry::ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ncloud_container_registry::ureq::unversioned::transport::{
     ConnectProxyConnector, ConnectionDetails, Connector, NextTimeout, TcpConnector, Transport,
@@ -14,7 +15,7 @@ use ncloud_container_registry::ureq::unversioned::transport::{
 use ncloud_container_registry::ureq::{self, config::Config, http::Uri};
 
 use crate::gateway::Gateway;
-use crate::{BOUND, builder_at, child, if_child};
+use crate::{BOUND, Background, builder_at, child, if_child, in_parallel};
 
 /// What a proxy was asked to connect to, whether it spoke SOCKS or HTTP.
 type Targets = Arc<Mutex<Vec<String>>>;
@@ -118,7 +119,7 @@ pub fn delete_as_the_environment_says(agent: Option<ureq::Agent>) -> String {
 }
 
 #[test]
-fn loopback_http_never_goes_through_a_proxy() {
+fn delete_image_reaches_loopback_http_without_a_proxy() {
     if_child(|| delete_as_the_environment_says(None));
     let gateway = Gateway::with(&[]);
     let proxy = Proxy::http(gateway.address());
@@ -131,10 +132,10 @@ fn loopback_http_never_goes_through_a_proxy() {
         "HTTP_PROXY",
         "http_proxy",
     ] {
-        gateway.put(&["r/i"]);
+        gateway.put(["r/i"]);
         let environment = [("API_URL", gateway.url()), (name, proxy_url.clone())];
         let outcome = child(
-            "proxy::loopback_http_never_goes_through_a_proxy",
+            "proxy::delete_image_reaches_loopback_http_without_a_proxy",
             &environment,
         );
         assert_eq!(outcome, "deleted", "{name}");
@@ -142,7 +143,7 @@ fn loopback_http_never_goes_through_a_proxy() {
     assert_eq!(gateway.images(), [""; 0]);
 
     // Not even if the caller's own agent has one.
-    gateway.put(&["r/i"]);
+    gateway.put(["r/i"]);
     let config = ureq::Agent::config_builder().proxy(Some(ureq::Proxy::new(&proxy_url).unwrap()));
     let agent = config.build().new_agent();
     let client = crate::builder(&gateway).agent(agent).build().unwrap();
@@ -150,10 +151,95 @@ fn loopback_http_never_goes_through_a_proxy() {
     assert_eq!(proxy.targets(), [""; 0]);
 }
 
+fn agent_through(proxy: ureq::Proxy, provider: TlsProvider) -> ureq::Agent {
+    let tls = TlsConfig::builder().provider(provider).build();
+    let config = ureq::Agent::config_builder().tls_config(tls);
+    config.proxy(Some(proxy)).build().new_agent()
+}
+
+/// Half of all people do not know that a variable sets one.
+#[test]
+fn display_names_the_proxy_that_is_used() {
+    // Nothing listens there.
+    let proxy = |no_proxy| {
+        let proxy = ureq::Proxy::builder(ureq::ProxyProtocol::Http)
+            .host("127.0.0.77")
+            .port(9);
+        let proxy = proxy
+            .username("user")
+            .password("password")
+            .no_proxy(no_proxy);
+        proxy.build().unwrap()
+    };
+    let through = " through the proxy 127.0.0.77:9";
+    for (no_proxy, expected) in [("other.example.com", true), ("127.0.0.77", false)] {
+        let agent = agent_through(proxy(no_proxy), TlsProvider::Rustls);
+        let client = builder_at("https://127.0.0.77:9")
+            .agent(agent)
+            .max_attempts(1);
+        let client = client.build().unwrap();
+        let path = ["repositories", "r"];
+        for error in [
+            client.delete_image("r", "i").unwrap_err(),
+            client.get(&path, &[]).unwrap_err(),
+        ] {
+            let text = error.to_string();
+            let start = format!(
+                ": no connection to 127.0.0.77:9{}: ",
+                if expected { through } else { "" }
+            );
+            assert!(text.contains(&start), "{text}");
+            assert!(
+                !text.contains("user") && !text.contains("password"),
+                "{text}"
+            );
+            assert_eq!(error.kind(), ErrorKind::Transport);
+        }
+    }
+}
+
+/// A SOCKS 5 proxy that refuses, in its reply or before it.
+fn refusing_socks5_proxy(method: u8, reply: u8) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        client.set_read_timeout(Some(BOUND)).unwrap();
+        let _ = client.read(&mut [0; 512]);
+        client.write_all(&[5, method]).unwrap();
+        let _ = client.read(&mut [0; 512]);
+        let _ = client.write_all(&[5, reply, 0, 1, 0, 0, 0, 0, 0, 0]);
+    });
+    address
+}
+
+/// ureq reports a refusal with kinds that rustls does not use; the system's TLS does.
+#[test]
+fn may_have_been_deleted_is_false_if_a_socks_proxy_refuses() {
+    let replies = (1..=9).map(|reply| (0, reply, TlsProvider::Rustls, false));
+    let mut rows: Vec<_> = replies.collect();
+    rows.push((0xff, 0, TlsProvider::Rustls, false));
+    rows.push((0, 5, TlsProvider::NativeTls, true));
+    in_parallel(&rows, |(method, reply, provider, is_unknown)| {
+        let address = refusing_socks5_proxy(*method, *reply);
+        let proxy = ureq::Proxy::new(&format!("socks5h://{address}")).unwrap();
+        let agent = agent_through(proxy, *provider);
+        let client = builder_at("https://ncr.example.com")
+            .agent(agent)
+            .max_attempts(1);
+        let error = client.build().unwrap().delete_image("r", "i").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Transport, "{error}");
+        assert_eq!(error.may_have_been_deleted(), *is_unknown, "{error}");
+        assert!(error.is_transient(), "{error}");
+        let through = format!(" ncr.example.com through the proxy {address}: ");
+        assert!(error.to_string().contains(&through), "{error}");
+    });
+}
+
 /// Also where another crate of the program has switched on TLS in ureq, without what it needs.
 #[cfg(not(any(feature = "rustls", feature = "native-tls")))]
 #[test]
-fn a_build_without_tls_sends_nothing_over_https_and_says_so() {
+fn delete_image_sends_nothing_over_https_if_built_without_tls() {
     use ncloud_container_registry::{Client, Region};
 
     let gateway = Gateway::with(&[]);
@@ -176,7 +262,7 @@ fn a_build_without_tls_sends_nothing_over_https_and_says_so() {
     }
     assert_eq!(gateway.connections(), 0);
     // Over http nothing is missing.
-    gateway.put(&["r/i"]);
+    gateway.put(["r/i"]);
     crate::client(&gateway).delete_image("r", "i").unwrap();
 }
 
@@ -212,10 +298,10 @@ impl<In: Transport> Connector<In> for Slow {
 }
 
 #[test]
-fn a_slow_proxy_does_not_hold_a_call_beyond_its_time() {
+fn timeout_ends_a_call_through_a_slow_proxy() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let silent = crate::Background::start(move || {
+    let silent = Background::start(move || {
         let (mut client, _) = listener.accept().unwrap();
         client.set_read_timeout(Some(BOUND)).unwrap();
         let request = read_head(&mut client, &AtomicUsize::new(0)).unwrap();

@@ -1,4 +1,4 @@
-//! Region, API URL and the builder's other settings.
+//! Region, API URL, timeouts and the rest of the builder.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,25 +8,35 @@ use ncloud_container_registry::ureq::unversioned::transport::{DefaultConnector, 
 use ncloud_container_registry::ureq::{config::Config, http::Uri};
 use ncloud_container_registry::{Client, ClientBuilder, ErrorKind, Region, ureq};
 
-use crate::gateway::{ACCESS_KEY, Gateway, SECRET_KEY, Then, answer};
-use crate::{builder, builder_at, child, if_child};
+use crate::gateway::{ACCESS_KEY, Gateway, SECRET_KEY, Then, response};
+use crate::{builder, builder_at, child, credentials, if_child};
 
 /// The URL or the error that [`Client::from_env`] comes to, with keys and `settings`.
 #[track_caller]
-fn from_env(settings: &[(&str, &str)], expected: &str) {
+fn assert_env(settings: &[(&str, &str)], expected: &str) {
     let keys = [
         ("NCLOUD_ACCESS_KEY_ID", ACCESS_KEY),
         ("NCLOUD_SECRET_ACCESS_KEY", SECRET_KEY),
     ];
-    let test = "settings::the_environment_picks_the_region";
-    let reported = child(test, &[&keys, settings].concat());
+    let reported = child(
+        "settings::from_env_finds_the_api_url",
+        &[&keys, settings].concat(),
+    );
     assert_eq!(reported, expected, "{settings:?}");
 }
 
-const PUBLIC: &str = "KR, SGN or JPN (with NCLOUD_SITE=gov: KR or KRS; fin: FKR)";
+const CODES: &str = "KR, SGN or JPN (site public), KR or KRS (gov), FKR (fin)";
+
+fn unusable_api_url(shown: &str, place: &str) -> String {
+    format!(
+        "unusable API URL \"{shown}\"{place}: expected a Region, or a URL such as \
+         https://ncr.apigw.ntruss.com/ncr/api/v2 (http for loopback only; no user info, query or \
+         fragment; a path of letters, digits, - . _ ~ : and single slashes)"
+    )
+}
 
 #[test]
-fn the_environment_picks_the_region() {
+fn from_env_finds_the_api_url() {
     if_child(|| match Client::from_env() {
         Ok(client) => {
             let request = client.sign_delete_image("r", "i").unwrap();
@@ -37,114 +47,117 @@ fn the_environment_picks_the_region() {
             error.to_string()
         }
     });
-    let url = |region: Region| format!("{}/repositories/r/i", region.api_url());
-    from_env(&[("NCLOUD_REGION", "SGN")], &url(Region::Singapore));
-    from_env(&[("NCLOUD_REGION", "kr")], &url(Region::Korea));
-    from_env(
-        &[("NCLOUD_SITE", ""), ("NCLOUD_REGION", "JPN")],
-        &url(Region::Japan),
-    );
-    from_env(
-        &[("NCLOUD_SITE", "Public"), ("NCLOUD_REGION", "KR")],
-        &url(Region::Korea),
-    );
-    from_env(
-        &[("NCLOUD_SITE", "gov"), ("NCLOUD_REGION", "KR")],
-        &url(Region::GovKorea),
-    );
+    for (site, code, region) in [
+        (None, "SGN", Region::Singapore),
+        (None, "kr", Region::Korea),
+        (Some(""), "JPN", Region::Japan),
+        (Some("Public"), "KR", Region::Korea),
+        (Some("gov"), "KR", Region::GovKorea),
+    ] {
+        let site = site.map(|site| ("NCLOUD_SITE", site));
+        let settings: Vec<_> = site.into_iter().chain([("NCLOUD_REGION", code)]).collect();
+        assert_env(&settings, &format!("{}/repositories/r/i", region.api_url()));
+    }
     // A deletion has no default region.
-    let unset = format!("no region: set NCLOUD_REGION to {PUBLIC}");
-    from_env(&[], &unset);
-    from_env(&[("NCLOUD_REGION", "")], &unset);
-    from_env(
-        &[("NCLOUD_SITE", "gov")],
-        "no region: set NCLOUD_REGION to KR or KRS (for NCLOUD_SITE=gov)",
-    );
-    from_env(
+    let unset = format!("no region: set NCLOUD_REGION to {CODES}");
+    assert_env(&[], &unset);
+    assert_env(&[("NCLOUD_REGION", "")], &unset);
+    let mars = format!("unknown region \"MARS\" in NCLOUD_REGION: expected {CODES}");
+    assert_env(&[("NCLOUD_REGION", "MARS")], &mars);
+    let site = format!("unknown site \"goverment\" in NCLOUD_SITE: expected {CODES}");
+    assert_env(
         &[("NCLOUD_SITE", "goverment"), ("NCLOUD_REGION", "KR")],
-        "no site \"goverment\": set NCLOUD_SITE to public, gov or fin",
+        &site,
     );
-    from_env(
-        &[
-            ("NCR_API_URL", "https://ncr.example.com/v2/"),
-            ("NCLOUD_REGION", "MARS"),
-        ],
-        "https://ncr.example.com/v2/repositories/r/i",
-    );
-    let why = "use https (http for loopback only), no user info, query or fragment, and a path of \
-               letters, digits, - . _ ~ and single slashes (in NCR_API_URL)";
-    from_env(
-        &[
-            ("NCR_API_URL", "http://example.com"),
-            ("NCLOUD_REGION", "KR"),
-        ],
-        &format!("unusable API URL \"http://example.com\": {why}"),
-    );
-    let why = "use a URL such as https://ncr.apigw.ntruss.com/ncr/api/v2, or a Region \
-               (NCLOUD_REGION) (in NCR_API_URL)";
-    for value in ["", "KR"] {
-        from_env(
-            &[("NCR_API_URL", value), ("NCLOUD_REGION", "KR")],
-            &format!("unusable API URL \"{value}\": {why}"),
+    let api_url = ("NCR_API_URL", "https://ncr.example.com/v2/");
+    let url = "https://ncr.example.com/v2/repositories/r/i";
+    assert_env(&[api_url, ("NCLOUD_REGION", "MARS")], url);
+    for value in ["", "KR", "http://example.com"] {
+        let settings = [("NCR_API_URL", value), ("NCLOUD_REGION", "KR")];
+        assert_env(&settings, &unusable_api_url(value, " in NCR_API_URL"));
+    }
+}
+
+#[test]
+fn from_code_finds_each_region_in_either_case() {
+    for (site, code, region, api_url) in [
+        (
+            "public",
+            "KR",
+            Region::Korea,
+            "https://ncr.apigw.ntruss.com/ncr/api/v2",
+        ),
+        (
+            "public",
+            "SGN",
+            Region::Singapore,
+            "https://ncr.apigw.ntruss.com/ncr/sgn-api/v2",
+        ),
+        (
+            "public",
+            "JPN",
+            Region::Japan,
+            "https://ncr.apigw.ntruss.com/ncr/jpn-api/v2",
+        ),
+        (
+            "gov",
+            "KR",
+            Region::GovKorea,
+            "https://gov-ncr.apigw.gov-ntruss.com/ncr/kr/v2",
+        ),
+        (
+            "gov",
+            "KRS",
+            Region::GovKoreaSouth,
+            "https://gov-ncr.apigw.gov-ntruss.com/ncr/krs/v2",
+        ),
+        (
+            "fin",
+            "FKR",
+            Region::FinKorea,
+            "https://ncr.apigw.fin-ntruss.com/ncr/api/v2",
+        ),
+    ] {
+        assert_eq!(Region::from_code(site, code).unwrap(), region);
+        let (site, code) = (site.to_uppercase(), code.to_lowercase());
+        assert_eq!(Region::from_code(&site, &code).unwrap(), region);
+        assert_eq!((region.api_url(), region.as_ref()), (api_url, api_url));
+        let built = Client::builder(region, credentials()).build().unwrap();
+        for client in [Client::new(region, credentials()), built] {
+            let request = client.sign_delete_image("r", "i").unwrap();
+            assert_eq!(request.uri(), &*format!("{api_url}/repositories/r/i"));
+        }
+    }
+}
+
+#[test]
+fn from_code_says_which_of_the_two_is_wrong() {
+    for (site, code, wrong) in [
+        ("public", "MARS", "region \"MARS\""),
+        ("public", "FKR", "region \"FKR\""),
+        ("public", " KR", "region \" KR\""),
+        ("public", "", "region \"\""),
+        ("public", "a\u{1b}", "region \"a\\u{1b}\""),
+        ("gov", "SGN", "region \"SGN\""),
+        ("fin", "KR", "region \"KR\""),
+        ("", "KR", "site \"\""),
+        ("moon", "MARS", "site \"moon\""),
+    ] {
+        let error = Region::from_code(site, code).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert_eq!(
+            error.to_string(),
+            format!("unknown {wrong}: expected {CODES}")
         );
     }
 }
 
 #[test]
-fn a_region_has_a_code_on_a_site_in_either_case() {
-    for (site, code, region) in [
-        ("public", "KR", Region::Korea),
-        ("public", "SGN", Region::Singapore),
-        ("public", "JPN", Region::Japan),
-        ("gov", "KR", Region::GovKorea),
-        ("gov", "KRS", Region::GovKoreaSouth),
-        ("fin", "FKR", Region::FinKorea),
-    ] {
-        assert_eq!(Region::from_code(site, code).unwrap(), region);
-        let (site, code) = (site.to_uppercase(), code.to_lowercase());
-        assert_eq!(Region::from_code(&site, &code).unwrap(), region);
-    }
-    #[track_caller]
-    fn refused(site: &str, code: &str, expected: &str) {
-        let error = Region::from_code(site, code).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::InvalidInput);
-        assert_eq!(error.to_string(), expected);
-    }
-    for code in ["KRS", "FKR", "MARS", "K R", "\"KR\"", " KR"] {
-        let text = format!("no region \"{code}\": set NCLOUD_REGION to {PUBLIC}");
-        refused("public", code, &text);
-    }
-    let text = format!("no region \"a\\u{{1b}}\": set NCLOUD_REGION to {PUBLIC}");
-    refused("public", "a\u{1b}", &text);
-    let text = "no region \"SGN\": set NCLOUD_REGION to KR or KRS (for NCLOUD_SITE=gov)";
-    refused("gov", "SGN", text);
-    let text = "no region \"KR\": set NCLOUD_REGION to FKR (for NCLOUD_SITE=fin)";
-    refused("fin", "KR", text);
-    refused(
-        "",
-        "KR",
-        "no site \"\": set NCLOUD_SITE to public, gov or fin",
-    );
-    refused(
-        "moon",
-        "MARS",
-        "no site \"moon\": set NCLOUD_SITE to public, gov or fin",
-    );
-}
-
-#[test]
-fn an_agent_of_ones_own_goes_with_keys_and_region_from_the_environment() {
+fn builder_from_env_takes_an_agent() {
     if_child(|| {
-        let agent = ureq::Agent::config_builder()
-            .accept("x/own")
-            .build()
-            .new_agent();
-        let client = ClientBuilder::from_env()
-            .unwrap()
-            .agent(agent)
-            .build()
-            .unwrap();
-        client.delete_image("r", "i").unwrap();
+        let agent = ureq::Agent::config_builder().accept("x/custom").build();
+        let builder = ClientBuilder::from_env().unwrap().agent(agent.new_agent());
+        builder.build().unwrap().delete_image("r", "i").unwrap();
         String::new()
     });
     let gateway = Gateway::with(&["r/i"]);
@@ -154,21 +167,20 @@ fn an_agent_of_ones_own_goes_with_keys_and_region_from_the_environment() {
         ("NCLOUD_SECRET_ACCESS_KEY", SECRET_KEY),
         ("NCR_API_URL", &*url),
     ];
-    let test = "settings::an_agent_of_ones_own_goes_with_keys_and_region_from_the_environment";
-    child(test, &environment);
-    assert_eq!(gateway.requests()[0].header("accept"), ["x/own"]);
+    child("settings::builder_from_env_takes_an_agent", &environment);
+    assert_eq!(gateway.requests()[0].header("accept"), ["x/custom"]);
 }
 
 #[test]
-fn keys_are_asked_for_before_the_region() {
+fn from_env_asks_for_keys_before_the_region() {
     if_child(|| format!("{:?}", Client::from_env().unwrap_err().kind()));
-    let name = "settings::keys_are_asked_for_before_the_region";
+    let name = "settings::from_env_asks_for_keys_before_the_region";
     assert_eq!(child(name, &[("NCLOUD_SITE", "moon")]), "Credentials");
 }
 
 #[cfg(unix)]
 #[test]
-fn a_setting_that_is_not_unicode_is_no_missing_one() {
+fn from_env_takes_a_setting_that_is_not_unicode_for_wrong() {
     use std::ffi::OsString;
     use std::os::unix::ffi::OsStringExt as _;
 
@@ -180,24 +192,20 @@ fn a_setting_that_is_not_unicode_is_no_missing_one() {
             ("NCLOUD_REGION", "KR".into()),
         ];
         environment.push((name, OsString::from_vec(b"\xff".to_vec())));
-        let test = "settings::a_setting_that_is_not_unicode_is_no_missing_one";
+        let test = "settings::from_env_takes_a_setting_that_is_not_unicode_for_wrong";
         assert!(child(test, &environment).contains("\"\u{fffd}\""), "{name}");
     }
 }
 
-/// Why an API URL is refused, which it says after showing it.
 #[track_caller]
-fn refused(api_url: &str, shown: &str, why: &str) {
+fn assert_api_url_refused(api_url: &str, shown: &str) {
     let error = builder_at(api_url).build().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput, "{api_url}");
-    assert_eq!(
-        error.to_string(),
-        format!("unusable API URL \"{shown}\": {why}")
-    );
+    assert_eq!(error.to_string(), unusable_api_url(shown, ""));
 }
 
 #[test]
-fn an_api_url_is_https_or_loopback() {
+fn build_allows_an_api_url_of_https_or_loopback() {
     for (api_url, base) in [
         ("https://example.com", "https://example.com"),
         ("https://example.com/", "https://example.com"),
@@ -217,13 +225,12 @@ fn an_api_url_is_https_or_loopback() {
         ("http://[::1]:8080", "http://[::1]:8080"),
         ("http://localhost:8080/a", "http://localhost:8080/a"),
         ("http://LOCALHOST", "http://LOCALHOST"),
+        ("https://example.com/a:b", "https://example.com/a:b"),
     ] {
         let client = builder_at(api_url).build().unwrap();
         let request = client.sign_delete_image("r", "i").unwrap();
         assert_eq!(request.uri(), &*format!("{base}/repositories/r/i"));
     }
-    let why = "use https (http for loopback only), no user info, query or fragment, and a path of \
-               letters, digits, - . _ ~ and single slashes";
     for api_url in [
         // Not confidential.
         "http://example.com",
@@ -245,6 +252,10 @@ fn an_api_url_is_https_or_loopback() {
         "https:///a",
         "https://a b",
         "https://é",
+        "",
+        "/",
+        "KR",
+        "example.com/a",
         // Odd ports.
         "https://example.com:99999",
         "https://example.com:+443",
@@ -266,7 +277,7 @@ fn an_api_url_is_https_or_loopback() {
         "https://example.com/a+b",
         "https://example.com/%zz",
     ] {
-        refused(api_url, api_url, why);
+        assert_api_url_refused(api_url, api_url);
     }
     for (api_url, shown) in [
         ("https://a\n", "https://a\\n"),
@@ -277,24 +288,19 @@ fn an_api_url_is_https_or_loopback() {
         ("https://example.com?secret", "..."),
         ("https://example.com#secret", "..."),
         ("https://example.com/?", "..."),
+        ("user:secret@example.com", "..."),
+        ("https://host@host", "..."),
     ] {
-        refused(api_url, shown, why);
+        assert_api_url_refused(api_url, shown);
     }
     // Longer than any URL may be.
     let start = "https://example.com/";
     let shown = format!("{start}{}…", "a".repeat(512 - start.len()));
-    refused(&format!("{start}{}", "a".repeat(70_000)), &shown, why);
-
-    let why = "use a URL such as https://ncr.apigw.ntruss.com/ncr/api/v2, or a Region \
-               (NCLOUD_REGION)";
-    for api_url in ["", "/", "KR", "example.com/a"] {
-        refused(api_url, api_url, why);
-    }
-    refused("user:secret@example.com", "...", why);
+    assert_api_url_refused(&format!("{start}{}", "a".repeat(70_000)), &shown);
 }
 
 #[test]
-fn no_time_and_no_attempts_are_refused() {
+fn build_refuses_a_timeout_of_zero_and_max_attempts_of_zero() {
     for builder in [
         builder_at("https://example.com").timeout(Duration::ZERO),
         builder_at("https://example.com").max_attempts(0),
@@ -309,56 +315,22 @@ fn no_time_and_no_attempts_are_refused() {
 }
 
 #[test]
-fn no_time_is_too_long() {
-    let gateway = Gateway::with(&["r/i"]);
-    let client = builder(&gateway)
-        .timeout(Duration::MAX)
-        .max_attempts(u32::MAX)
-        .build()
-        .unwrap();
-    client.delete_image("r", "i").unwrap();
-    assert_eq!(gateway.images(), [""; 0]);
-}
-
-#[test]
-fn an_agent_of_the_callers_own_is_used_and_the_rules_hold() {
-    let elsewhere = Gateway::with(&[]);
+fn agent_is_used_and_the_rules_hold() {
     let gateway = Gateway::with(&["r/i"]);
     let agent = ureq::Agent::config_builder()
         .http_status_as_error(true)
-        .max_redirects(5)
-        .redirect_auth_headers(ureq::config::RedirectAuthHeaders::SameHost)
-        .accept("text/x-own-agent")
+        .accept("x/custom")
         .build()
         .new_agent();
     let client = builder(&gateway).agent(agent).build().unwrap();
-
-    let location = format!("Location: {}/repositories/r/i\r\n", elsewhere.url());
-    gateway.answer(answer("307 Temporary Redirect", &location, ""));
+    gateway.respond(response("200 OK", "", "<html>please log in</html>"));
     let error = client.delete_image("r", "i").unwrap_err();
-    assert_eq!(
-        (error.kind(), error.status()),
-        (ErrorKind::UnexpectedResponse, Some(307))
-    );
-    assert_eq!(elsewhere.connections(), 0);
-
-    gateway.answer(answer("200 OK", "", "<html>please log in</html>"));
-    let error = client.delete_image("r", "i").unwrap_err();
-    assert_eq!(
-        (error.kind(), error.status()),
-        (ErrorKind::UnexpectedResponse, Some(200))
-    );
-    assert_eq!(gateway.images(), ["r/i"]);
-
+    assert_eq!(error.kind(), ErrorKind::UnexpectedResponse);
     client.delete_image("r", "i").unwrap();
-    assert_eq!(gateway.images(), [""; 0]);
     let error = client.delete_image("r", "i").unwrap_err();
-    assert_eq!(
-        (error.kind(), error.status()),
-        (ErrorKind::NotFound, Some(404))
-    );
+    assert_eq!(error.kind(), ErrorKind::NotFound);
     for request in gateway.requests() {
-        assert_eq!(request.header("accept"), ["text/x-own-agent"]);
+        assert_eq!(request.header("accept"), ["x/custom"]);
     }
 }
 
@@ -380,7 +352,7 @@ impl Resolver for Timeouts {
     }
 }
 
-/// The global, resolve and connect timeouts of each attempt, and that to receive the answer.
+/// The global, resolve and connect timeouts of each attempt, and that to receive the response.
 fn timeouts(
     config: Config,
     timeout: Option<Duration>,
@@ -400,73 +372,90 @@ fn timeouts(
 
 /// Some of a call's time has passed before its timeouts are noted.
 #[track_caller]
-fn assert_share(noted: [Option<Duration>; 4], seconds: f32) {
+fn assert_share(noted: [Option<Duration>; 4], seconds: f32, connect_ms: Option<u64>) {
     let [global, resolve, connect, _] = noted;
     let share = Duration::from_secs_f32(seconds);
     let global = global.unwrap();
     assert!(global <= share && global > share.mul_f32(0.6), "{global:?}");
-    assert_eq!((resolve, connect), (Some(global / 4), Some(global / 4)));
+    let expected_connect = connect_ms.map_or(global / 4, Duration::from_millis);
+    assert_eq!(
+        (resolve, connect),
+        (Some(global / 4), Some(expected_connect))
+    );
 }
 
 #[test]
-fn an_attempt_has_half_of_the_time_that_is_left_while_another_may_follow() {
+fn timeout_gives_an_attempt_half_of_the_time_that_is_left_while_another_may_follow() {
     let ms = |ms| Some(Duration::from_millis(ms));
-    let config = ureq::Agent::config_builder;
-    let one = timeouts(config().build(), None, 1);
+    let config = || ureq::Agent::config_builder().build();
+    // Connecting ends after 3 s, before Linux reports a host that does not answer.
+    let one = timeouts(config(), None, 1);
     assert_eq!(one.len(), 1);
-    assert_share(one[0], 60.0);
-    let three = timeouts(config().build(), ms(40_000), 3);
+    assert_share(one[0], 60.0, Some(3000));
+    let three = timeouts(config(), ms(40_000), 3);
     assert_eq!(three.len(), 3);
-    assert_share(three[0], 20.0);
-    assert_share(three[1], 20.0);
-    assert_share(three[2], 40.0);
+    assert_share(three[0], 20.0, Some(3000));
+    assert_share(three[1], 20.0, Some(3000));
+    assert_share(three[2], 40.0, Some(3000));
+    let short = timeouts(config(), ms(8_000), 1);
+    assert_share(short[0], 8.0, None);
     // Half of what is left would be too little for another, so this is the last.
-    let many = timeouts(config().build(), ms(2_000), 1000);
+    let many = timeouts(config(), ms(2_000), 1000);
     assert!(many.len() < 6, "{many:?}");
     let last = many.last().unwrap();
     assert!(last[0] >= ms(200), "{many:?}");
-    // More than a day counts as a day.
-    let day = timeouts(config().build(), Some(Duration::MAX), 1);
-    assert_share(day[0], 86_400.0);
-    // However little is left, it is enough to tell where it ended; one of many gets that far.
-    let nothing_left = || timeouts(config().build(), Some(Duration::from_nanos(1)), 1).pop();
-    let noted = (0..1000).find_map(|_| nothing_left());
-    let quarter = Some(Duration::from_micros(2_500));
-    assert_eq!(noted, Some([ms(10), quarter, quarter, None]));
+    // It is capped at a day.
+    let day = timeouts(config(), Some(Duration::MAX), 1);
+    assert_share(day[0], 86_400.0, Some(3000));
 }
 
 #[test]
-fn of_an_agents_own_timeouts_three_hold_where_they_are_shorter() {
+fn agent_bounds_three_timeouts_where_its_own_are_shorter() {
     let ms = |ms| Some(Duration::from_millis(ms));
     let shorter = ureq::Agent::config_builder()
         .timeout_global(ms(20_000))
         .timeout_resolve(ms(100))
         .timeout_connect(ms(200))
         .timeout_recv_response(ms(300));
-    assert_eq!(
-        timeouts(shorter.build(), None, 1),
-        [[ms(20_000), ms(100), ms(200), ms(300)]]
-    );
+    let noted = timeouts(shorter.build(), None, 1);
+    assert_eq!(noted, [[ms(20_000), ms(100), ms(200), ms(300)]]);
     // That of a single exchange bounds an attempt as the global one does.
     let per_call = ureq::Agent::config_builder().timeout_per_call(ms(20_000));
-    assert_eq!(
-        timeouts(per_call.build(), None, 1),
-        [[ms(20_000), ms(5_000), ms(5_000), None]]
-    );
-    let none = ureq::Agent::config_builder().timeout_global(Some(Duration::ZERO));
-    assert_eq!(timeouts(none.build(), None, 1)[0][0], ms(10));
+    let noted = timeouts(per_call.build(), None, 1);
+    assert_eq!(noted, [[ms(20_000), ms(5_000), ms(3_000), None]]);
     let longer = ureq::Agent::config_builder()
         .timeout_global(Some(Duration::MAX))
-        .timeout_resolve(ms(20_000))
-        .timeout_connect(ms(20_000))
+        .timeout_resolve(Some(Duration::MAX))
+        .timeout_connect(ms(10_000))
         .timeout_recv_response(ms(90_000));
     let noted = timeouts(longer.build(), None, 1)[0];
-    assert_share(noted, 60.0);
+    assert_share(noted, 60.0, Some(10_000));
     assert_eq!(noted[3], ms(90_000));
+    let longest = ureq::Agent::config_builder().timeout_connect(Some(Duration::MAX));
+    assert_share(timeouts(longest.build(), None, 1)[0], 60.0, None);
 }
 
 #[test]
-fn an_agents_own_shorter_timeouts_hold() {
+fn timeout_and_max_attempts_can_be_as_large_as_their_types() {
+    let gateway = Gateway::with(&["r/i"]);
+    let agent = ureq::Agent::config_builder()
+        .timeout_global(Some(Duration::MAX))
+        .timeout_connect(Some(Duration::MAX))
+        .timeout_resolve(Some(Duration::MAX))
+        .build()
+        .new_agent();
+    let client = builder(&gateway)
+        .agent(agent)
+        .timeout(Duration::MAX)
+        .max_attempts(u32::MAX)
+        .build()
+        .unwrap();
+    client.delete_image("r", "i").unwrap();
+    assert_eq!(gateway.images(), [""; 0]);
+}
+
+#[test]
+fn agent_with_a_shorter_timeout_ends_a_call() {
     let gateway = Gateway::with(&["r/i"]);
     gateway.script(|exchange| {
         exchange.wait_for_close();
@@ -486,7 +475,7 @@ fn an_agents_own_shorter_timeouts_hold() {
 }
 
 #[test]
-fn an_agent_for_https_alone_sends_nothing_to_loopback_http() {
+fn agent_for_https_alone_sends_nothing_to_loopback_http() {
     let gateway = Gateway::with(&["r/i"]);
     let agent = ureq::Agent::config_builder()
         .https_only(true)
@@ -500,22 +489,4 @@ fn an_agent_for_https_alone_sends_nothing_to_loopback_http() {
     );
     assert!(!error.may_have_been_deleted());
     assert_eq!(gateway.connections(), 0);
-}
-
-#[test]
-fn an_agents_own_longer_timeouts_do_not_hold() {
-    let gateway = Gateway::with(&["r/i"]);
-    let agent = ureq::Agent::config_builder()
-        .timeout_global(Some(Duration::MAX))
-        .timeout_connect(Some(Duration::MAX))
-        .timeout_resolve(Some(Duration::MAX))
-        .build()
-        .new_agent();
-    let client = builder(&gateway)
-        .agent(agent)
-        .timeout(Duration::MAX)
-        .build()
-        .unwrap();
-    client.delete_image("r", "i").unwrap();
-    assert_eq!(gateway.images(), [""; 0]);
 }
