@@ -2,6 +2,8 @@
 //!
 //! Needs the crates `ncloud-container-registry` and `serde_json` 1: copy this file to use it.
 
+#![allow(clippy::indexing_slicing)] // of JSON, where what is missing is null
+
 use std::io::{self, Write};
 use std::{env, error::Error, process::ExitCode};
 
@@ -37,28 +39,25 @@ fn main() -> ExitCode {
 /// Reads the names on all pages: people delete by this list, so it is complete or an error.
 fn list(registry: &str, prefix: &str) -> Result<String, Box<dyn Error>> {
     let client = Client::from_env()?;
-    let (mut names, mut page) = (Vec::new(), 1);
+    let (mut names, mut page) = (Vec::new(), 0);
     loop {
+        page += 1;
         let query = [("page", &*page.to_string()), ("pagesize", "100")];
         let body = client.get(&["repositories", registry], &query)?;
         let list: serde_json::Value = serde_json::from_str(&body)?;
         for image in list["results"].as_array().into_iter().flatten() {
-            names.extend(image["name"].as_str().map(str::to_owned));
+            names.extend(image["name"].as_str().map(|name| format!("{name}\n")));
         }
-        page += 1;
-        if list["next"] != page {
-            let is_plain = |name: &String| !name.contains(char::is_control);
-            if list["count"] != names.len()
-                || !list["next"].is_null()
-                || !names.iter().all(is_plain)
-            {
-                return Err(
-                    format!("cannot list {registry}: page {} is odd: {list}", page - 1).into(),
-                );
-            }
-            break;
+        let is_last = list["next"].is_null();
+        let is_plain = |name: &String| name.matches(char::is_control).count() == 1;
+        if is_last && list["count"] == names.len() && names.iter().all(is_plain) {
+            names.retain(|name| name.starts_with(prefix));
+            return Ok(names.concat());
+        }
+        if list["next"] != page + 1 {
+            return Err(
+                format!("incomplete list of {registry} on page {page}; run it again").into(),
+            );
         }
     }
-    names.retain(|name| name.starts_with(prefix));
-    Ok(names.iter().map(|name| format!("{name}\n")).collect())
 }

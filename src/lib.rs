@@ -1806,10 +1806,14 @@ impl Client {
     /// Whether a SOCKS proxy refused to connect. ureq reports that with kinds which rustls never
     /// uses; the system's TLS does.
     fn is_socks_refusal(&self, error: &ureq::Error) -> bool {
-        use {io::ErrorKind as K, ureq::ProxyProtocol as P, ureq::tls::TlsProvider};
+        use {io::ErrorKind as K, ureq::ProxyProtocol as P};
+        #[cfg(feature = "rustls")]
+        let is_rustls =
+            self.agent.config().tls_config().provider() == ureq::tls::TlsProvider::Rustls;
+        #[cfg(not(feature = "rustls"))]
+        let is_rustls = false;
         let protocol = self.proxy().map(ureq::Proxy::protocol);
         let is_socks = protocol.is_some_and(|protocol| !matches!(protocol, P::Http | P::Https));
-        let is_rustls = self.agent.config().tls_config().provider() == TlsProvider::Rustls;
         let is_refusal = |error: &io::Error| {
             error.raw_os_error().is_none() && matches!(error.kind(), K::Other | K::PermissionDenied)
         };

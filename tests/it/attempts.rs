@@ -15,7 +15,7 @@ use crate::faults::unresponsive_address;
 use crate::gateway::{Behavior, Exchange, Gateway, Then, response};
 use crate::{Background, builder, builder_at, client, in_parallel};
 #[cfg(target_os = "linux")]
-use crate::{if_child, run_child};
+use crate::{child, if_child, run_child};
 
 /// More than a machine under load needs to notice that the time is up.
 const SLACK: Duration = Duration::from_secs(2);
@@ -430,9 +430,8 @@ fn timeout_that_passed_during_a_wait_allows_no_further_attempt() {
         });
         Then::KeepAlive
     });
-    let command = Command::new(std::env::current_exe().unwrap());
-    let test = "attempts::timeout_that_passed_during_a_wait_allows_no_further_attempt";
-    let text = run_child(command, test, &[("API_URL", gateway.url())]);
+    let name = "attempts::timeout_that_passed_during_a_wait_allows_no_further_attempt";
+    let text = child(name, &[("API_URL", gateway.url())]);
     let told = " was not deleted: 429 Too Many Requests; ";
     assert!(text.contains(told), "{text}");
     assert_eq!(gateway.requests().len(), 1);

@@ -204,7 +204,7 @@ fn delete_image_understands_what_the_protocol_allows() {
         exchange.send(response);
         Then::Close
     });
-    gateway.put(&["r/a", "r/b"]);
+    gateway.put(["r/a", "r/b"]);
     let client = client(&gateway);
     client.delete_image("r", "a").unwrap();
     client.delete_image("r", "b").unwrap();

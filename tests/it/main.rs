@@ -21,6 +21,7 @@ use ncloud_container_registry::{Client, ClientBuilder, Credentials};
 use gateway::Gateway;
 
 mod attempts; // how often a call tries, how long it waits, and when it ends
+mod build_script; // the build script of README, in a crate of its own
 mod examples; // the examples, run as a user runs them
 mod faults; // one row for each way that an attempt can end: status, lost response, no connection
 mod gateway; // the loopback gateway that the tests and the demo talk to

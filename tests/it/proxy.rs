@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ncloud_container_registry::ErrorKind;
+#[cfg(feature = "rustls")]
 use ncloud_container_registry::ureq::tls::{TlsConfig, TlsProvider};
 use ncloud_container_registry::ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ncloud_container_registry::ureq::unversioned::transport::{
@@ -15,7 +16,9 @@ use ncloud_container_registry::ureq::unversioned::transport::{
 use ncloud_container_registry::ureq::{self, config::Config, http::Uri};
 
 use crate::gateway::Gateway;
-use crate::{BOUND, Background, builder_at, child, if_child, in_parallel};
+#[cfg(feature = "rustls")]
+use crate::in_parallel;
+use crate::{BOUND, Background, builder_at, child, if_child};
 
 /// What a proxy was asked to connect to, whether it spoke SOCKS or HTTP.
 type Targets = Arc<Mutex<Vec<String>>>;
@@ -151,12 +154,6 @@ fn delete_image_reaches_loopback_http_without_a_proxy() {
     assert_eq!(proxy.targets(), [""; 0]);
 }
 
-fn agent_through(proxy: ureq::Proxy, provider: TlsProvider) -> ureq::Agent {
-    let tls = TlsConfig::builder().provider(provider).build();
-    let config = ureq::Agent::config_builder().tls_config(tls);
-    config.proxy(Some(proxy)).build().new_agent()
-}
-
 /// Half of all people do not know that a variable sets one.
 #[test]
 fn display_names_the_proxy_that_is_used() {
@@ -173,10 +170,9 @@ fn display_names_the_proxy_that_is_used() {
     };
     let through = " through the proxy 127.0.0.77:9";
     for (no_proxy, expected) in [("other.example.com", true), ("127.0.0.77", false)] {
-        let agent = agent_through(proxy(no_proxy), TlsProvider::Rustls);
-        let client = builder_at("https://127.0.0.77:9")
-            .agent(agent)
-            .max_attempts(1);
+        let config = ureq::Agent::config_builder().proxy(Some(proxy(no_proxy)));
+        let client = builder_at("https://127.0.0.77:9").agent(config.build().new_agent());
+        let client = client.max_attempts(1);
         let client = client.build().unwrap();
         let path = ["repositories", "r"];
         for error in [
@@ -199,6 +195,7 @@ fn display_names_the_proxy_that_is_used() {
 }
 
 /// A SOCKS 5 proxy that refuses, in its reply or before it.
+#[cfg(feature = "rustls")]
 fn refusing_socks5_proxy(method: u8, reply: u8) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -214,6 +211,7 @@ fn refusing_socks5_proxy(method: u8, reply: u8) -> SocketAddr {
 }
 
 /// ureq reports a refusal with kinds that rustls does not use; the system's TLS does.
+#[cfg(feature = "rustls")]
 #[test]
 fn may_have_been_deleted_is_false_if_a_socks_proxy_refuses() {
     let replies = (1..=9).map(|reply| (0, reply, TlsProvider::Rustls, false));
@@ -223,7 +221,9 @@ fn may_have_been_deleted_is_false_if_a_socks_proxy_refuses() {
     in_parallel(&rows, |(method, reply, provider, is_unknown)| {
         let address = refusing_socks5_proxy(*method, *reply);
         let proxy = ureq::Proxy::new(&format!("socks5h://{address}")).unwrap();
-        let agent = agent_through(proxy, *provider);
+        let tls = TlsConfig::builder().provider(*provider).build();
+        let config = ureq::Agent::config_builder().tls_config(tls);
+        let agent = config.proxy(Some(proxy)).build().new_agent();
         let client = builder_at("https://ncr.example.com")
             .agent(agent)
             .max_attempts(1);
