@@ -27,7 +27,7 @@ mod signature {
     const SIGNATURE: &str = "LATiwP0b8zjFjl4BEBuGJV1sfIsX4tkwIT+y5z4vvnw=";
 
     #[divan::bench]
-    fn a_floor(bencher: Bencher) {
+    fn floor(bencher: Bencher) {
         let ready = Hmac::<Sha256>::new_from_slice(SECRET_KEY.as_bytes()).unwrap();
         let mut buffer = [0; 44];
         bencher.bench_local(|| {
@@ -56,7 +56,7 @@ mod signature {
     }
 
     #[divan::bench]
-    fn b_naive(bencher: Bencher) {
+    fn new_state_and_format(bencher: Bencher) {
         let sign = |secret_key: &str, method: &str, target: &str, timestamp_ms: u64| {
             let message = format!("{method} {target}\n{timestamp_ms}\n{ACCESS_KEY}");
             let mut mac = Hmac::<Sha256>::new_from_slice(secret_key.as_bytes()).unwrap();

@@ -10,7 +10,7 @@ use ncloud_container_registry::{Client, Credentials, ureq};
 /// How many connections all servers accepted.
 pub static CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
 
-/// Answers every request with 204, keeps nothing, and counts the connections.
+/// Responds to every request with 204, keeps nothing, and counts the connections.
 pub fn start_server() -> SocketAddr {
     fn serve(mut stream: TcpStream) {
         stream.set_nodelay(true).unwrap();
@@ -62,7 +62,7 @@ pub fn agent(with_timeouts: bool) -> ureq::Agent {
         config = config
             .timeout_global(Some(Duration::from_secs(30)))
             .timeout_resolve(Some(Duration::from_millis(7_500)))
-            .timeout_connect(Some(Duration::from_millis(7_500)));
+            .timeout_connect(Some(Duration::from_secs(3)));
     }
     config.build().new_agent()
 }
