@@ -1181,12 +1181,14 @@ fn check_image_name(image_name: &str) -> Result<(), Error> {
     if is_image_name(image_name) && !has_host {
         return Ok(());
     }
+    // A hint names no other image: the same name under another host is one.
     let (untagged, tag) = image_name.split_at(image_name.find([':', '@']).unwrap_or(0));
-    // A hint names no other image: the same name under another host is another image.
+    let pass_untagged =
+        format!("has a tag or digest; for the image with all its tags, pass \"{untagged}\"");
     let why = if has_host {
         "begins with a host; pass the name without its host, if it is in this registry and region"
     } else if is_image_name(untagged) && !tag.contains('/') {
-        &format!("has a tag or digest; for the image with all its tags, pass \"{untagged}\"")
+        &pass_untagged
     } else {
         "must be components of a-z, 0-9, ., _ and -, each beginning and ending with a letter or \
          digit, joined by single slashes, at most 255 bytes; pass it unencoded, such as \
