@@ -9,6 +9,8 @@ use crate::{builder, client};
 #[cfg(target_os = "linux")]
 use crate::{builder_at, child, if_child};
 
+static MIB: [u8; 1 << 20] = [b'x'; 1 << 20];
+
 /// Sends `start` and then `more`, `times` times or until the client is gone.
 fn flood(exchange: &mut Exchange<'_>, start: &str, more: &[u8], times: usize) -> Then {
     exchange.send(start);
@@ -20,112 +22,32 @@ fn flood(exchange: &mut Exchange<'_>, start: &str, more: &[u8], times: usize) ->
     Then::Close
 }
 
-static MIB: [u8; 1 << 20] = [b'x'; 1 << 20];
+fn refuse(exchange: &mut Exchange<'_>, body: &str) -> Then {
+    exchange.send(response("403 No", "", body));
+    Then::Close
+}
+
+const NO_CONTENT: &str = "HTTP/1.1 204 No Content\r\n";
+const CHUNKED: &str = "HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\n";
+const GIB: &str = "HTTP/1.1 403 No\r\nContent-Length: 1073741824\r\n\r\n";
 
 /// What the server does, and the kind of error that it becomes.
-const ROWS: [(&str, Behavior, ErrorKind); 10] = [
-    (
-        "a header without end",
-        |e| flood(e, "HTTP/1.1 204 No Content\r\nx: ", &MIB, 1024),
-        ErrorKind::UnexpectedResponse,
-    ),
-    (
-        "headers without end",
-        |e| {
-            flood(
-                e,
-                "HTTP/1.1 204 No Content\r\n",
-                &b"x: y\r\n".repeat(10_000),
-                10_000,
-            )
-        },
-        ErrorKind::UnexpectedResponse,
-    ),
-    (
-        "10,000 headers",
-        |e| {
-            flood(e, "HTTP/1.1 204 No Content\r\n", b"x: y\r\n", 10_000);
-            e.send("\r\n");
-            Then::Close
-        },
-        ErrorKind::UnexpectedResponse,
-    ),
-    (
-        "a status line without end",
-        |e| flood(e, "HTTP/1.1 204 ", &MIB, 1024),
-        ErrorKind::UnexpectedResponse,
-    ),
-    (
-        "an error body of 1 GiB",
-        |e| {
-            flood(
-                e,
-                "HTTP/1.1 403 No\r\nContent-Length: 1073741824\r\n\r\n",
-                &MIB,
-                1024,
-            )
-        },
-        ErrorKind::Forbidden,
-    ),
-    (
-        "a chunked body without end",
-        |e| {
-            let chunk = [b"100000\r\n", &MIB[..], b"\r\n"].concat();
-            flood(
-                e,
-                "HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\n",
-                &chunk,
-                1024,
-            )
-        },
-        ErrorKind::Forbidden,
-    ),
-    (
-        "chunks of one byte without end",
-        |e| {
-            let chunks = b"1\r\nx\r\n".repeat(100_000);
-            flood(
-                e,
-                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-                &chunks,
-                1000,
-            )
-        },
-        ErrorKind::UnexpectedResponse,
-    ),
-    (
-        "JSON that is nested without end",
-        |e| {
-            let body = "{\"error\":".repeat(100_000);
-            let bytes = response("403 No", "", &body);
-            e.send(bytes);
-            Then::Close
-        },
-        ErrorKind::Forbidden,
-    ),
-    (
-        "a body of bytes that are no text",
-        |e| {
-            flood(
-                e,
-                "HTTP/1.1 403 No\r\nContent-Length: 99999999\r\n\r\n",
-                &[0xFF; 65_536],
-                1500,
-            )
-        },
-        ErrorKind::Forbidden,
-    ),
-    (
-        "a message as long as the body may be",
-        |e| {
-            let body = format!("{{\"returnMessage\":\"{}\"}}", "\\u001b".repeat(10_000));
-            let bytes = response("403 No", "", &body);
-            e.send(bytes);
-            Then::Close
-        },
-        ErrorKind::Forbidden,
-    ),
-];
+#[rustfmt::skip] // one row a line
+const ROWS: [(&str, Behavior, ErrorKind); 10] = {
+    use ErrorKind::{Forbidden, UnexpectedResponse};
+    [
+        ("a header without end", |e| flood(e, &format!("{NO_CONTENT}x: "), &MIB, 1024), UnexpectedResponse),
+        ("headers without end", |e| flood(e, NO_CONTENT, &b"x: y\r\n".repeat(10_000), 10_000), UnexpectedResponse),
+        ("10,000 headers", |e| flood(e, NO_CONTENT, &[&b"x: y\r\n".repeat(10_000)[..], b"\r\n"].concat(), 1), UnexpectedResponse),
+        ("a status line without end", |e| flood(e, "HTTP/1.1 204 ", &MIB, 1024), UnexpectedResponse),
+        ("an error body of 1 GiB", |e| flood(e, GIB, &MIB, 1024), Forbidden),
+        ("bytes that are no text", |e| flood(e, GIB, &[0xFF; 65_536], 1500), Forbidden),
+        ("a chunked body without end", |e| flood(e, CHUNKED, &[b"100000\r\n", &MIB[..], b"\r\n"].concat(), 1024), Forbidden),
+        ("chunks of one byte without end", |e| flood(e, CHUNKED, &b"1\r\nx\r\n".repeat(100_000), 1000), Forbidden),
+        ("JSON that is nested without end", |e| refuse(e, &"{\"error\":".repeat(100_000)), Forbidden),
+        ("a message of escapes", |e| refuse(e, &"\\u001b".repeat(10_000)), Forbidden),
+    ]
+};
 
 #[test]
 fn delete_image_ends_soon_whatever_is_sent() {

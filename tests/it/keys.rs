@@ -13,40 +13,14 @@ use crate::{child, credentials, if_child};
 fn credentials_sign_as_the_vectors_say() {
     let long =
         "a-secret-key-that-is-longer-than-the-64-bytes-of-one-SHA-256-block,so-HMAC-hashes-it";
-    for (method, target, timestamp_ms, access_key, secret_key, signature) in [
-        (
-            "DELETE",
-            "/ncr/api/v2/repositories/my-registry/hello%2Fworld",
-            1_700_000_000_000,
-            ACCESS_KEY,
-            SECRET_KEY,
-            "LATiwP0b8zjFjl4BEBuGJV1sfIsX4tkwIT+y5z4vvnw=",
-        ),
-        (
-            "DELETE",
-            "/ncr/jpn-api/v2/repositories/team/app",
-            0,
-            "A",
-            "s",
-            "1KVlsSjcZrfMiLO8k3Q6Kfddln/DpMAJ2ZE+9I2PWbk=",
-        ),
-        (
-            "GET",
-            "/ncr/api/v2/repositories/my-registry/hello%2Fworld/tags?page=1&pagesize=20",
-            1_764_000_000_123,
-            ACCESS_KEY,
-            long,
-            "PZ0Dw2SMu9HRTVI4peapoqje/NxBkraaR65ae51OOQY=",
-        ),
-        (
-            "DELETE",
-            "/ncr/kr/v2/repositories/r/%ED%95%9C%EA%B5%AD",
-            4_102_444_800_000,
-            ACCESS_KEY,
-            SECRET_KEY,
-            "xnx6pLQEfjXhN7Vjl8YC/QIu43zjL6aO0fShDizZ3CM=",
-        ),
-    ] {
+    #[rustfmt::skip] // one row a line
+    let rows = [
+        ("DELETE", "/ncr/api/v2/repositories/my-registry/hello%2Fworld", 1_700_000_000_000, ACCESS_KEY, SECRET_KEY, "LATiwP0b8zjFjl4BEBuGJV1sfIsX4tkwIT+y5z4vvnw="),
+        ("DELETE", "/ncr/jpn-api/v2/repositories/team/app", 0, "A", "s", "1KVlsSjcZrfMiLO8k3Q6Kfddln/DpMAJ2ZE+9I2PWbk="),
+        ("GET", "/ncr/api/v2/repositories/my-registry/hello%2Fworld/tags?page=1&pagesize=20", 1_764_000_000_123, ACCESS_KEY, long, "PZ0Dw2SMu9HRTVI4peapoqje/NxBkraaR65ae51OOQY="),
+        ("DELETE", "/ncr/kr/v2/repositories/r/%ED%95%9C%EA%B5%AD", 4_102_444_800_000, ACCESS_KEY, SECRET_KEY, "xnx6pLQEfjXhN7Vjl8YC/QIu43zjL6aO0fShDizZ3CM="),
+    ];
+    for (method, target, timestamp_ms, access_key, secret_key, signature) in rows {
         let credentials = Credentials::new(access_key, secret_key).unwrap();
         assert_eq!(credentials.access_key(), access_key);
         for _ in 0..2 {
@@ -243,62 +217,28 @@ fn from_profile_reads_one_section() {
 fn from_file_uses_no_keys_that_nobody_pointed_at() {
     let (access, secret) = ("ncloud_access_key_id", "ncloud_secret_access_key");
     let prod = format!("[prod]\n{}", pair("P"));
-    for (content, what, sections) in [
+    #[rustfmt::skip] // one row a line
+    let rows = [
         (String::new(), "access", NO_SECTIONS),
         (format!("{secret} = s"), "access", NO_SECTIONS),
         (format!("{access} =\n{secret} = s"), "access", NO_SECTIONS),
         (format!("{access}: AK\n{secret}: SK"), "access", NO_SECTIONS),
         (format!("{access} = a"), "secret", NO_SECTIONS),
-        (
-            format!("{access} = a\n{secret} = \n"),
-            "secret",
-            NO_SECTIONS,
-        ),
+        (format!("{access} = a\n{secret} = \n"), "secret", NO_SECTIONS),
         (prod.clone(), "access", "[prod]"),
-        (
-            format!("[DEFAULT]\n#{access} = a\n#{secret} = s\n{prod}"),
-            "access",
-            "[DEFAULT], [prod]",
-        ),
-        (
-            format!("[DEFAULT]\n{access}_ = a\n{secret}_ = s\n{prod}"),
-            "access",
-            "[DEFAULT], [prod]",
-        ),
-        (
-            format!("[DEFAULT]\n{access} =\n{secret} =\n{prod}"),
-            "access",
-            "[DEFAULT], [prod]",
-        ),
-        (
-            format!("[{}]\n{}", "\u{202e}", pair("T")),
-            "access",
-            "[\\u{202e}]",
-        ),
+        (format!("[DEFAULT]\n#{access} = a\n#{secret} = s\n{prod}"), "access", "[DEFAULT], [prod]"),
+        (format!("[DEFAULT]\n{access}_ = a\n{secret}_ = s\n{prod}"), "access", "[DEFAULT], [prod]"),
+        (format!("[DEFAULT]\n{access} =\n{secret} =\n{prod}"), "access", "[DEFAULT], [prod]"),
+        (format!("[{}]\n{}", "\u{202e}", pair("T")), "access", "[\\u{202e}]"),
         // No header either, and nothing of the file but its headers is shown.
         (format!("[DEFAULT\n{}", pair("T")), "access", NO_SECTIONS),
-        (
-            format!("[{access} = X\n{}", pair("T")),
-            "access",
-            NO_SECTIONS,
-        ),
-        (
-            format!("{access} =\n{secret} = [SK]"),
-            "access",
-            NO_SECTIONS,
-        ),
+        (format!("[{access} = X\n{}", pair("T")), "access", NO_SECTIONS),
+        (format!("{access} =\n{secret} = [SK]"), "access", NO_SECTIONS),
         // No pair is put together from two sections.
-        (
-            format!("{prod}[DEFAULT]\n{access} = a\n"),
-            "secret",
-            "[prod], [DEFAULT]",
-        ),
-        (
-            format!("[a]\n{access} = a\n[DEFAULT]\n{secret} = s"),
-            "access",
-            "[a], [DEFAULT]",
-        ),
-    ] {
+        (format!("{prod}[DEFAULT]\n{access} = a\n"), "secret", "[prod], [DEFAULT]"),
+        (format!("[a]\n{access} = a\n[DEFAULT]\n{secret} = s"), "access", "[a], [DEFAULT]"),
+    ];
+    for (content, what, sections) in rows {
         assert_file(content, &missing(what, "DEFAULT", sections));
     }
 }

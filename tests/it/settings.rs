@@ -80,44 +80,16 @@ fn from_env_finds_the_api_url() {
 
 #[test]
 fn from_code_finds_each_region_in_either_case() {
-    for (site, code, region, api_url) in [
-        (
-            "public",
-            "KR",
-            Region::Korea,
-            "https://ncr.apigw.ntruss.com/ncr/api/v2",
-        ),
-        (
-            "public",
-            "SGN",
-            Region::Singapore,
-            "https://ncr.apigw.ntruss.com/ncr/sgn-api/v2",
-        ),
-        (
-            "public",
-            "JPN",
-            Region::Japan,
-            "https://ncr.apigw.ntruss.com/ncr/jpn-api/v2",
-        ),
-        (
-            "gov",
-            "KR",
-            Region::GovKorea,
-            "https://gov-ncr.apigw.gov-ntruss.com/ncr/kr/v2",
-        ),
-        (
-            "gov",
-            "KRS",
-            Region::GovKoreaSouth,
-            "https://gov-ncr.apigw.gov-ntruss.com/ncr/krs/v2",
-        ),
-        (
-            "fin",
-            "FKR",
-            Region::FinKorea,
-            "https://ncr.apigw.fin-ntruss.com/ncr/api/v2",
-        ),
-    ] {
+    #[rustfmt::skip] // one row a line
+    let rows = [
+        ("public", "KR", Region::Korea, "https://ncr.apigw.ntruss.com/ncr/api/v2"),
+        ("public", "SGN", Region::Singapore, "https://ncr.apigw.ntruss.com/ncr/sgn-api/v2"),
+        ("public", "JPN", Region::Japan, "https://ncr.apigw.ntruss.com/ncr/jpn-api/v2"),
+        ("gov", "KR", Region::GovKorea, "https://gov-ncr.apigw.gov-ntruss.com/ncr/kr/v2"),
+        ("gov", "KRS", Region::GovKoreaSouth, "https://gov-ncr.apigw.gov-ntruss.com/ncr/krs/v2"),
+        ("fin", "FKR", Region::FinKorea, "https://ncr.apigw.fin-ntruss.com/ncr/api/v2"),
+    ];
+    for (site, code, region, api_url) in rows {
         assert_eq!(Region::from_code(site, code).unwrap(), region);
         let (site, code) = (site.to_uppercase(), code.to_lowercase());
         assert_eq!(Region::from_code(&site, &code).unwrap(), region);
