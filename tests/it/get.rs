@@ -210,10 +210,7 @@ fn get_has_the_attempts_of_a_deletion() {
             Then::Close
         });
         client(&gateway).get(&IMAGE, &[]).unwrap();
-        let requests = gateway.requests();
-        assert_eq!(requests.len(), 2, "{bytes}");
-        let timestamp = |at: usize| requests[at].header("x-ncp-apigw-timestamp").concat();
-        assert_ne!(timestamp(0), timestamp(1));
+        assert_eq!(gateway.requests().len(), 2, "{bytes}");
     });
     // After a failure, a 404 of the service is no success.
     let gateway = Gateway::with(&[]);

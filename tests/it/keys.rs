@@ -312,23 +312,13 @@ fn from_profile_refuses_a_key_that_is_given_twice() {
 
 #[test]
 fn from_file_says_why_a_file_cannot_be_used() {
-    for (access_key, secret_key, expected) in [
-        (
-            "AK # deploy",
-            "s",
-            "access key in PATH: it must be printable ASCII without ",
-        ),
-        (
-            "a",
-            "\"s\"",
-            "secret key in PATH: it contains a quotation mark; ",
-        ),
-        (
-            "é",
-            "s",
-            "access key in PATH: it must be printable ASCII without ",
-        ),
-    ] {
+    #[rustfmt::skip] // one row a line
+    let rows = [
+        ("AK # deploy", "s", "access key in PATH: it must be printable ASCII without "),
+        ("a", "\"s\"", "secret key in PATH: it contains a quotation mark; "),
+        ("é", "s", "access key in PATH: it must be printable ASCII without "),
+    ];
+    for (access_key, secret_key, expected) in rows {
         let text =
             format!("ncloud_access_key_id = {access_key}\nncloud_secret_access_key = {secret_key}");
         let file = TempFile::new(text);
@@ -403,16 +393,12 @@ fn from_env_reads_every_name() {
     // A profile is for a file.
     assert_env(&[&first[..], &[("NCLOUD_PROFILE", "x")]].concat(), OURS);
 
-    for (names, other) in [
-        (
-            "access key: NCLOUD_ACCESS_KEY_ID and NCLOUD_ACCESS_KEY",
-            "NCLOUD_ACCESS_KEY",
-        ),
-        (
-            "secret key: NCLOUD_SECRET_ACCESS_KEY and NCLOUD_SECRET_KEY",
-            "NCLOUD_SECRET_KEY",
-        ),
-    ] {
+    #[rustfmt::skip] // one row a line
+    let rows = [
+        ("access key: NCLOUD_ACCESS_KEY_ID and NCLOUD_ACCESS_KEY", "NCLOUD_ACCESS_KEY"),
+        ("secret key: NCLOUD_SECRET_ACCESS_KEY and NCLOUD_SECRET_KEY", "NCLOUD_SECRET_KEY"),
+    ];
+    for (names, other) in rows {
         let expected =
             format!("unusable {names} differ, which may mean two accounts; unset one of them");
         assert_env(&[&first[..], &[(other, "x")]].concat(), &expected);

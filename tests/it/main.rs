@@ -11,6 +11,7 @@
 )]
 
 use std::ffi::OsStr;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -89,23 +90,25 @@ impl<T: Send + 'static> Background<T> {
     }
 }
 
+/// A server of one connection, which `serve` treats.
+fn serve_one<T: Send + 'static>(
+    serve: impl FnOnce(&mut TcpStream) -> T + Send + 'static,
+) -> (SocketAddr, Background<T>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let background = Background::start(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(BOUND)).unwrap();
+        serve(&mut stream)
+    });
+    (address, background)
+}
+
 /// Runs the named test again, in a process with `environment` and nothing else in it, and returns
 /// what the closure that it gave to [`if_child`] reported.
 #[track_caller]
 fn child<V: AsRef<OsStr>>(test: &str, environment: &[(&str, V)]) -> String {
-    let command = Command::new(std::env::current_exe().unwrap());
-    run_child(command, test, environment)
-}
-
-/// Does the same with a command that runs the executable of this test with the arguments that
-/// follow.
-#[track_caller]
-fn run_child<V: AsRef<OsStr>>(
-    mut command: Command,
-    test: &str,
-    environment: &[(&str, V)],
-) -> String {
-    let output = command
+    let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env_clear()
         .env("NCR_TEST_CHILD", "1")

@@ -18,7 +18,7 @@ use ncloud_container_registry::ureq::{self, config::Config, http::Uri};
 use crate::gateway::Gateway;
 #[cfg(feature = "rustls")]
 use crate::in_parallel;
-use crate::{BOUND, Background, builder_at, child, if_child};
+use crate::{BOUND, builder_at, child, if_child, serve_one};
 
 /// What a proxy was asked to connect to, whether it spoke SOCKS or HTTP.
 type Targets = Arc<Mutex<Vec<String>>>;
@@ -44,28 +44,13 @@ impl Proxy {
     #[cfg(any(feature = "rustls", feature = "native-tls"))]
     pub fn socks5(target: SocketAddr) -> Proxy {
         Proxy::start(target, |client| {
-            let mut read = |length: usize| {
-                let mut bytes = vec![0; length];
-                client.read_exact(&mut bytes).ok().map(|()| bytes)
-            };
-            let methods = read(2)?[1];
-            read(methods.into())?;
+            let mut bytes = [0; 512];
+            let _methods = client.read(&mut bytes).ok()?;
             client.write_all(&[5, 0]).ok()?;
-            let mut read = |length: usize| {
-                let mut bytes = vec![0; length];
-                client.read_exact(&mut bytes).ok().map(|()| bytes)
-            };
-            let host = match read(4)?[3] {
-                1 => format!("address {:?}", read(4)?),
-                3 => {
-                    let length = read(1)?[0];
-                    format!("name {}", String::from_utf8(read(length.into())?).ok()?)
-                }
-                _ => return None,
-            };
-            let port = read(2)?;
+            // ureq sends the request whole.
+            let length = client.read(&mut bytes).ok()?;
             client.write_all(&[5, 0, 0, 1, 127, 0, 0, 1, 0, 0]).ok()?;
-            Some(format!("{host} {}", u16::from_be_bytes([port[0], port[1]])))
+            Some(bytes[3..length].escape_ascii().to_string())
         })
     }
 
@@ -194,22 +179,6 @@ fn display_names_the_proxy_that_is_used() {
     }
 }
 
-/// A SOCKS 5 proxy that refuses, in its reply or before it.
-#[cfg(feature = "rustls")]
-fn refusing_socks5_proxy(method: u8, reply: u8) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        let (mut client, _) = listener.accept().unwrap();
-        client.set_read_timeout(Some(BOUND)).unwrap();
-        let _ = client.read(&mut [0; 512]);
-        client.write_all(&[5, method]).unwrap();
-        let _ = client.read(&mut [0; 512]);
-        let _ = client.write_all(&[5, reply, 0, 1, 0, 0, 0, 0, 0, 0]);
-    });
-    address
-}
-
 /// ureq reports a refusal with kinds that rustls does not use; the system's TLS does.
 #[cfg(feature = "rustls")]
 #[test]
@@ -219,7 +188,13 @@ fn may_have_been_deleted_is_false_if_a_socks_proxy_refuses() {
     rows.push((0xff, 0, TlsProvider::Rustls, false));
     rows.push((0, 5, TlsProvider::NativeTls, true));
     in_parallel(&rows, |(method, reply, provider, is_unknown)| {
-        let address = refusing_socks5_proxy(*method, *reply);
+        let (method, reply) = (*method, *reply);
+        let (address, server) = serve_one(move |stream| {
+            let _ = stream.read(&mut [0; 512]);
+            let _ = stream.write_all(&[5, method]);
+            let _ = stream.read(&mut [0; 512]);
+            let _ = stream.write_all(&[5, reply, 0, 1, 0, 0, 0, 0, 0, 0]);
+        });
         let proxy = ureq::Proxy::new(&format!("socks5h://{address}")).unwrap();
         let tls = TlsConfig::builder().provider(*provider).build();
         let config = ureq::Agent::config_builder().tls_config(tls);
@@ -233,6 +208,7 @@ fn may_have_been_deleted_is_false_if_a_socks_proxy_refuses() {
         assert!(error.is_transient(), "{error}");
         let through = format!(" ncr.example.com through the proxy {address}: ");
         assert!(error.to_string().contains(&through), "{error}");
+        server.finish();
     });
 }
 
@@ -299,12 +275,8 @@ impl<In: Transport> Connector<In> for Slow {
 
 #[test]
 fn timeout_ends_a_call_through_a_slow_proxy() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let silent = Background::start(move || {
-        let (mut client, _) = listener.accept().unwrap();
-        client.set_read_timeout(Some(BOUND)).unwrap();
-        let request = read_head(&mut client, &AtomicUsize::new(0)).unwrap();
+    let (address, silent) = serve_one(|client| {
+        let request = read_head(client, &AtomicUsize::new(0)).unwrap();
         let _ = client.read(&mut [0]); // until the client gives up
         request
     });

@@ -178,27 +178,23 @@ fn assert_api_url_refused(api_url: &str, shown: &str) {
 
 #[test]
 fn build_allows_an_api_url_of_https_or_loopback() {
-    for (api_url, base) in [
+    #[rustfmt::skip] // one row a line
+    let rows = [
         ("https://example.com", "https://example.com"),
         ("https://example.com/", "https://example.com"),
         ("https://example.com/a/b/", "https://example.com/a/b"),
-        (
-            "https://example.com/A.b_c-d~0",
-            "https://example.com/A.b_c-d~0",
-        ),
+        ("https://example.com/A.b_c-d~0", "https://example.com/A.b_c-d~0"),
         ("HTTPS://Example.com:8443/a", "https://Example.com:8443/a"),
         ("https://10.0.0.1/a", "https://10.0.0.1/a"),
-        (
-            "https://[2001:db8::1]:8443/a",
-            "https://[2001:db8::1]:8443/a",
-        ),
+        ("https://[2001:db8::1]:8443/a", "https://[2001:db8::1]:8443/a"),
         ("http://127.0.0.1", "http://127.0.0.1"),
         ("http://127.8.9.10:80/a", "http://127.8.9.10:80/a"),
         ("http://[::1]:8080", "http://[::1]:8080"),
         ("http://localhost:8080/a", "http://localhost:8080/a"),
         ("http://LOCALHOST", "http://LOCALHOST"),
         ("https://example.com/a:b", "https://example.com/a:b"),
-    ] {
+    ];
+    for (api_url, base) in rows {
         let client = builder_at(api_url).build().unwrap();
         let request = client.sign_delete_image("r", "i").unwrap();
         assert_eq!(request.uri(), &*format!("{base}/repositories/r/i"));

@@ -75,6 +75,7 @@ fn classify_error_takes_named_kinds_for_connecting_elsewhere() {
 fn classify_error_sorts_what_ureq_reports() {
     use {ErrorKind as K, Outcome as O, io::ErrorKind as I, ureq::Error as E, ureq::Timeout as T};
     let untrusted = io::Error::new(I::InvalidData, "invalid peer certificate: Expired");
+    #[rustfmt::skip] // one row a line
     let rows: [(E, Meaning); 20] = [
         (E::Timeout(T::Resolve), (K::Timeout, O::NoEffect, true)),
         (E::Timeout(T::Connect), (K::Timeout, O::NoEffect, true)),
@@ -83,38 +84,20 @@ fn classify_error_sorts_what_ureq_reports() {
         (E::HostNotFound, UNSENT),
         (E::ConnectionFailed, UNSENT),
         (E::ConnectProxyFailed("407".into()), UNSENT),
-        (
-            io::Error::other("failed to lookup address information: try again").into(),
-            UNSENT,
-        ),
+        (io::Error::other("failed to lookup address information: try again").into(), UNSENT),
         (untrusted.into(), (K::Transport, O::NoEffect, false)),
         // Without a code of the system: what TLS or the protocol found.
-        (
-            io::Error::new(I::InvalidData, "corrupt message").into(),
-            UNKNOWN,
-        ),
+        (io::Error::new(I::InvalidData, "corrupt message").into(), UNKNOWN),
         (io::Error::from(I::UnexpectedEof).into(), UNKNOWN),
         (io::Error::from(I::ConnectionReset).into(), UNKNOWN),
         (io::Error::from(I::BrokenPipe).into(), UNKNOWN),
         (io::Error::from(I::TimedOut).into(), UNKNOWN),
         (io::Error::other("other").into(), UNKNOWN),
-        (
-            E::Tls("invalid dns name"),
-            (K::InvalidInput, O::NoEffect, false),
-        ),
+        (E::Tls("invalid dns name"), (K::InvalidInput, O::NoEffect, false)),
         (E::TlsRequired, (K::InvalidInput, O::NoEffect, false)),
-        (
-            E::RequireHttpsOnly("x".into()),
-            (K::InvalidInput, O::NoEffect, false),
-        ),
-        (
-            E::LargeResponseHeader(2, 1),
-            (K::UnexpectedResponse, O::Unknown, true),
-        ),
-        (
-            E::Other("a bespoke connector".into()),
-            (K::Transport, O::Unknown, false),
-        ),
+        (E::RequireHttpsOnly("x".into()), (K::InvalidInput, O::NoEffect, false)),
+        (E::LargeResponseHeader(2, 1), (K::UnexpectedResponse, O::Unknown, true)),
+        (E::Other("a bespoke connector".into()), (K::Transport, O::Unknown, false)),
     ];
     for (error, expected) in rows {
         // A lookup may take its time.
