@@ -163,8 +163,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As for [`delete_image`](Client::delete_image), but [`ErrorKind::NotFound`] only after an
-    /// attempt whose outcome is unknown, if the 404 may be that of another gateway.
+    /// As for [`delete_image`](Client::delete_image), except that [`ErrorKind::NotFound`] is rare: an
+    /// attempt's outcome was unknown, and the 404 that followed may be that of another gateway.
     ///
     /// # Examples
     ///
@@ -220,8 +220,10 @@ impl Client {
     /// Reads from the API: the body of the response to a `GET`, which is a JSON object of the
     /// service. `path` has the segments below the API URL, `query` the parameters, both unencoded.
     ///
-    /// A call has the attempts, waits and timeouts of a deletion. A list comes in pages; the example
-    /// `list_images` reads all of them. A response of more than 1 MiB is an error.
+    /// A call has the attempts, waits and timeouts of a deletion. A response of more than 1 MiB is an
+    /// error. A list of images comes in pages, each an object with `count`, `results` (of which each
+    /// has a `name`, and `last_updated` in milliseconds since 1970) and `next`, the number of the
+    /// next page or null. The example `list_images` reads all of them.
     ///
     /// Sources: [Get image list](https://api.ncloud-docs.com/docs/en/containerregistry-getimagelist),
     /// [Get image details](https://api.ncloud-docs.com/docs/en/containerregistry-getimagedetail).
@@ -370,9 +372,9 @@ impl ClientBuilder {
     /// are bounded by [this crate's](ClientBuilder::timeout): global, resolve and connect. Its other
     /// timeouts apply unchanged.
     ///
-    /// A connect timeout of more than 3 seconds, the default, has a price: the system may then
-    /// report a host that is off as "no route to host" first, which an open connection reports as
-    /// well, so the outcome is unknown.
+    /// The default connect timeout is 3 seconds. With a longer one, the system may be the first to
+    /// report that a host is down, as "no route to host". An open connection reports that as well, so
+    /// the outcome is then unknown.
     ///
     /// # Proxy variables
     ///
@@ -430,14 +432,14 @@ impl ClientBuilder {
     /// is capped at a day.
     ///
     /// An attempt may take half of the remaining time, or all of it if it is the last. So a call
-    /// that hangs once still has a second attempt, and a deletion must be answered within half of
-    /// the timeout. Looking up the host may take a quarter of the attempt's time; so may connecting,
-    /// with TLS, but at most 3 seconds (or the connect timeout of the [agent](ClientBuilder::agent),
-    /// if it has one). Less than about 5 seconds leaves too little for a TLS handshake across an
-    /// ocean.
+    /// that hangs once still has a second attempt, and the service has half of the timeout to
+    /// respond. Looking up the host may take a quarter of the attempt's time. So may connecting,
+    /// including TLS, but no more than 3 seconds, or than the connect timeout of the
+    /// [agent](ClientBuilder::agent) if it has one. Less than about 5 seconds leaves too little for a
+    /// TLS handshake across an ocean.
     ///
     /// Only a proxy that sends its response to CONNECT byte by byte can make a call exceed the
-    /// timeout.
+    /// timeout by more than a moment.
     ///
     /// # Panics
     ///
@@ -545,19 +547,19 @@ impl Region {
 
     /// Finds a region by its site and its code, each with the place that it came from.
     fn find(site: (&str, &str), code: (&str, &str)) -> Result<Region, Error> {
-        let (what, (value, place)) =
-            match (&*site.0.to_ascii_lowercase(), &*code.0.to_ascii_uppercase()) {
-                ("public", "KR") => return Ok(Region::Korea),
-                ("public", "SGN") => return Ok(Region::Singapore),
-                ("public", "JPN") => return Ok(Region::Japan),
-                ("gov", "KR") => return Ok(Region::GovKorea),
-                ("gov", "KRS") => return Ok(Region::GovKoreaSouth),
-                ("fin", "FKR") => return Ok(Region::FinKorea),
-                ("public" | "gov" | "fin", _) => ("region", code),
-                _ => ("site", site),
-            };
-        let value = printable(value);
-        let text = format!("unknown {what} \"{value}\"{place}: expected {REGION_CODES}");
+        let (site_text, code_text) = (printable(site.0), printable(code.0));
+        let wrong = match (&*site.0.to_ascii_lowercase(), &*code.0.to_ascii_uppercase()) {
+            ("public", "KR") => return Ok(Region::Korea),
+            ("public", "SGN") => return Ok(Region::Singapore),
+            ("public", "JPN") => return Ok(Region::Japan),
+            ("gov", "KR") => return Ok(Region::GovKorea),
+            ("gov", "KRS") => return Ok(Region::GovKoreaSouth),
+            ("fin", "FKR") => return Ok(Region::FinKorea),
+            ("public", _) => format!("region \"{code_text}\"{}", code.1),
+            ("gov" | "fin", _) => format!("region \"{code_text}\"{} on site {site_text}", code.1),
+            _ => format!("site \"{site_text}\"{}", site.1),
+        };
+        let text = format!("unknown {wrong}: expected {REGION_CODES}");
         Err(Error::invalid(text))
     }
 }
@@ -599,8 +601,8 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Credentials`] if a key is empty, or is not printable ASCII without whitespace
-    /// and quotation marks.
+    /// [`ErrorKind::Credentials`] if a key is empty, or contains whitespace, a quotation mark or
+    /// anything else that is not printable ASCII.
     pub fn new(access_key: &str, secret_key: &str) -> Result<Credentials, Error> {
         Credentials::from_places((access_key, ""), (secret_key, ""))
     }
@@ -662,7 +664,7 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// As for [`from_file`](Credentials::from_file). No section has an empty name.
+    /// As for [`from_file`](Credentials::from_file). An empty `profile` names no section.
     pub fn from_profile(path: impl AsRef<Path>, profile: &str) -> Result<Credentials, Error> {
         let path = path.as_ref();
         let place = format!(" in {}", printable(&path.to_string_lossy()));
@@ -948,8 +950,8 @@ pub enum ErrorKind {
     /// the call again, or look whether the image still exists (see
     /// [`Error::may_have_been_deleted`]).
     Server,
-    /// A response unlike the service's: a redirect, a success status that confirms nothing, a 404
-    /// that is truncated, of HTML or for an unknown URL, something that is not HTTP. Check the API
+    /// A response unlike the service's: a redirect, a success status that confirms nothing, a
+    /// truncated or HTML 404, a 404 for an unknown URL, something that is not HTTP. Check the API
     /// URL, and whether a proxy or a login page responded instead.
     UnexpectedResponse,
     /// No response in time, or 408. Run the call again, or allow more time.
@@ -1012,7 +1014,7 @@ impl Error {
         self.0.retry_after
     }
 
-    /// Returns how many requests were sent, or attempted; 0 if none.
+    /// Returns how many attempts were made, including those that never connected; 0 if none.
     pub fn attempts(&self) -> u32 {
         self.0.attempts
     }
@@ -1183,8 +1185,10 @@ fn check_image_name(image_name: &str) -> Result<(), Error> {
     }
     // A hint names no other image: the same name under another host is one.
     let (untagged, tag) = image_name.split_at(image_name.find([':', '@']).unwrap_or(0));
-    let pass_untagged =
-        format!("has a tag or digest; for the image with all its tags, pass \"{untagged}\"");
+    let pass_untagged = format!(
+        "has a tag or digest; for the image with all its tags, pass \"{untagged}\"; for one tag, use \
+         sign_request"
+    );
     let why = if has_host {
         "begins with a host; pass the name without its host, if it is in this registry and region"
     } else if is_image_name(untagged) && !tag.contains('/') {
@@ -1356,6 +1360,9 @@ impl Client {
             }
             is_outcome_unknown |= is_deletion && outcome == Outcome::Unknown;
             let mut error = about(error);
+            if is_outcome_unknown && outcome != Outcome::Unknown {
+                error.0.what_happened += ", after an attempt whose outcome is unknown";
+            }
             error.0.attempts = attempts;
             error.0.may_have_been_deleted = is_outcome_unknown;
             if !error.is_transient() || attempts >= self.max_attempts {
@@ -1755,6 +1762,9 @@ impl Client {
         let header = |name| response.header(name).map(|text| self.server_text(&text));
         match (status.as_u16(), header("Location")) {
             (200..=299, _) if !response.is_complete() => format!("{status}, incomplete"),
+            (404, _) if !response.is_complete() => {
+                format!("{status}, incomplete, from {}", self.api_url)
+            }
             // What comes before an @ may be a password.
             (300..=399, Some(location)) if !location.contains('@') => {
                 format!("{status} to {location}")

@@ -108,7 +108,8 @@ fn delete_image_refuses_an_image_name_with_a_host_and_points_at_no_other_image()
 
 #[test]
 fn delete_image_refuses_an_image_name_with_a_tag_or_digest() {
-    let why = "has a tag or digest; for the image with all its tags, pass \"hello/world\"";
+    let why = "has a tag or digest; for the image with all its tags, pass \"hello/world\"; for one \
+               tag, use sign_request";
     for tag in [":1.0", ":", ":1:2", "@sha256:00", ":1.0@sha256", "@"] {
         let name = format!("hello/world{tag}");
         assert_image_refused(&name, &name, why);

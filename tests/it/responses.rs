@@ -166,12 +166,22 @@ fn display_of_a_404_says_where_it_comes_from() {
         );
         assert_eq!(error.to_string(), expected);
     }
+    gateway.script(|exchange| {
+        exchange.send("HTTP/1.1 404 Not Found\r\n\r\n{}");
+        Then::Close
+    });
+    let error = client(&gateway).delete_image("r", "i").unwrap_err();
+    let url = gateway.url();
+    let expected =
+        format!("r/i was not deleted: 404 Not Found, incomplete, from {url}: {{}}{UNEXPECTED}");
+    assert_eq!(error.to_string(), expected);
     // After an unknown outcome, the kind's own advice comes first.
     gateway.respond(BUSY);
     gateway.respond(response("404 Not Found", "", ""));
     let error = client(&gateway).delete_image("r", "i").unwrap_err();
     let expected = format!(
-        "r/i may have been deleted: 404 Not Found from {}, 2 attempts{names}{FIND_OUT}",
+        "r/i may have been deleted: 404 Not Found from {}, after an attempt whose outcome is unknown, \
+         2 attempts{names}{FIND_OUT}",
         gateway.url()
     );
     assert_eq!(error.to_string(), expected);

@@ -110,8 +110,8 @@ fn from_code_says_which_of_the_two_is_wrong() {
         ("public", " KR", "region \" KR\""),
         ("public", "", "region \"\""),
         ("public", "a\u{1b}", "region \"a\\u{1b}\""),
-        ("gov", "SGN", "region \"SGN\""),
-        ("fin", "KR", "region \"KR\""),
+        ("gov", "SGN", "region \"SGN\" on site gov"),
+        ("fin", "KR", "region \"KR\" on site fin"),
         ("", "KR", "site \"\""),
         ("moon", "MARS", "site \"moon\""),
     ] {
