@@ -1,3 +1,4 @@
+// The first definition of a link wins, so these replace README's, which lead to another site.
 //! [`Client::builder`]: Client::builder
 //! [`Client::from_env`]: Client::from_env
 //! [`Credentials`]: Credentials
@@ -25,15 +26,16 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use ureq::http::{self, HeaderValue, Method, Request, Uri, Version};
 
-/// The HTTP client beneath this crate, in the version that it uses: a caller needs it to build the
+/// Re-exports the HTTP client that this crate uses. A caller needs this version to build the
 /// [`ureq::Agent`] for [`ClientBuilder::agent`], and to send a signed [`ureq::http::Request`].
 pub use ureq;
 
 /// Enough for a slow day of the service, and short enough for a person to wait for.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
-/// Longer than any call needs. `Instant` overflows on centuries, and ureq would panic.
+/// Longer than any call needs. Centuries overflow `Instant`, and ureq would panic.
 const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
-/// The third attempt settles what the first leaves unknown where the second meets a 409.
+/// The first may be lost, the second then gets a 409 while the first is still at work, and the third
+/// a 404 that proves the deletion.
 const DEFAULT_MAX_ATTEMPTS: u32 = 3;
 
 /// Deletes images from the registries of one region, and reads from its API.
@@ -68,7 +70,7 @@ pub struct Client {
 impl Client {
     /// Creates a client for `region`, with the defaults of [`ClientBuilder`].
     pub fn new(region: Region, credentials: Credentials) -> Client {
-        Client::builder(region, credentials).0
+        Client::builder(region, credentials).0 // which is valid for any region
     }
 
     /// Creates a client from the environment, as [`ClientBuilder::from_env`] reads it.
@@ -83,7 +85,7 @@ impl Client {
 
     /// Creates a builder for a client with other settings. `api_url` is a [`Region`], or an API URL
     /// with its path, such as `https://ncr.apigw.ntruss.com/ncr/api/v2`. (Some of the vendor's pages
-    /// call the host alone the API URL. Without the path, the service knows no operation.)
+    /// call the host alone the API URL. Requests without the path fail.)
     ///
     /// A URL must be `https`, or `http` to a loopback address or `localhost`, and must have no user
     /// info, query or fragment. Its path may have unreserved characters ([RFC 3986], section 2.3)
@@ -94,8 +96,8 @@ impl Client {
     ///
     /// # Examples
     ///
-    /// A loopback listener can stand in for the service in a test of your own program. (A response
-    /// with a body needs a `Content-Length`.)
+    /// A loopback listener can replace the service in the tests of your program. (A response with a
+    /// body needs a `Content-Length`.)
     ///
     /// ```
     /// use std::{io::Read, io::Write, net::TcpListener, thread};
@@ -125,10 +127,10 @@ impl Client {
 
     /// Deletes the image `image_name`, with all of its tags, from `registry`.
     ///
-    /// Both names are passed unencoded (`hello/world`). `Ok` means that the image is gone: the
-    /// service confirmed the deletion (204, or 200 or 201 with `Content-Length: 0`), or an attempt's
-    /// outcome was unknown and the service then reported that there is no such image. It reports
-    /// the same for a registry that does not exist, so after an unknown outcome a misspelt registry
+    /// Both names are passed unencoded (`hello/world`). `Ok` means that the image is gone. Either the
+    /// service confirmed the deletion (204, or 200 or 201 with `Content-Length: 0`), or the outcome
+    /// of an attempt was unknown and the service then reported that there is no such image. It
+    /// reports a missing registry in the same way, so after an unknown outcome a misspelt registry
     /// is `Ok`, too.
     ///
     /// Source: [Delete image](https://api.ncloud-docs.com/docs/en/containerregistry-deleteimage).
@@ -149,16 +151,16 @@ impl Client {
     /// ```
     pub fn delete_image(&self, registry: &str, image_name: &str) -> Result<(), Error> {
         let path = ["repositories", registry, image_name];
-        self.run(Operation::Delete, &path, &[]).map(drop)
+        self.run(&Method::DELETE, &path, &[]).map(drop)
     }
 
-    /// Deletes an image as [`delete_image`](Client::delete_image) does, but a missing image is not
-    /// an error: `true` if it was deleted, `false` if it did not exist.
+    /// Deletes an image as [`delete_image`](Client::delete_image) does, but does not treat a missing
+    /// image as an error: `true` if it was deleted, `false` if it did not exist.
     ///
-    /// `true` also means that an attempt's outcome was unknown and the service then reported that
-    /// there is no such image. `false` may also mean that the registry is misspelt, or that another
-    /// gateway in front of the service sent a 404 that is empty or a JSON object. The service may
-    /// send a 500, not a 404, for a missing image. That is an error, since a 500 proves nothing;
+    /// `true` can also mean that the outcome of an attempt was unknown and the service then reported
+    /// that there is no such image (or registry, if that is misspelt). `false` can also mean that the
+    /// registry is misspelt, or that a gateway in front of the service sent the 404. The service may
+    /// send a 500 for a missing image. That is an error, since a 500 proves nothing;
     /// [`may_have_been_deleted`](Error::may_have_been_deleted) shows how to find out.
     ///
     /// # Errors
@@ -177,13 +179,15 @@ impl Client {
     /// ```
     pub fn delete_image_if_exists(&self, registry: &str, image_name: &str) -> Result<bool, Error> {
         match self.delete_image(registry, image_name) {
-            Err(error) if error.is_certain_absence() => Ok(false),
+            Err(error) if error.kind() == ErrorKind::NotFound && !error.may_have_been_deleted() => {
+                Ok(false)
+            }
             outcome => outcome.map(|()| true),
         }
     }
 
-    /// Signs the request that [`delete_image`](Client::delete_image) would send now, for a dry run.
-    /// Sends nothing.
+    /// Signs the request that [`delete_image`](Client::delete_image) would send now, without sending
+    /// it, for a dry run.
     ///
     /// The signature is valid for 5 minutes, the request has the settings that
     /// [`sign_request`](Client::sign_request) describes, and its `Debug` hides the signature and the
@@ -214,11 +218,11 @@ impl Client {
     ) -> Result<Request<()>, Error> {
         let path = ["repositories", registry, image_name];
         let signed = self.sign(Method::DELETE, &path, &[]);
-        signed.map_err(|error| error.about(Operation::Delete, &path))
+        signed.map_err(|error| error.about(&Method::DELETE, &path))
     }
 
-    /// Reads from the API: the body of the response to a `GET`, which is a JSON object of the
-    /// service. `path` has the segments below the API URL, `query` the parameters, both unencoded.
+    /// Sends a `GET` request and returns the body of the response, a JSON object of the service.
+    /// `path` has the segments below the API URL, `query` the parameters, both unencoded.
     ///
     /// A call has the attempts, waits and timeouts of a deletion. A response of more than 1 MiB is an
     /// error. A list of images comes in pages, each an object with `count`, `results` (of which each
@@ -246,26 +250,26 @@ impl Client {
     /// # Ok::<(), ncloud_container_registry::Error>(())
     /// ```
     pub fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Result<String, Error> {
-        self.run(Operation::Get, path, query)
+        self.run(&Method::GET, path, query)
     }
 
-    /// Signs a request for any other operation of the API, such as deleting one tag. `path` has the
-    /// segments below the API URL, `query` the parameters, both unencoded. Sends nothing.
+    /// Signs a request for any other operation of the API, such as deleting one tag, without sending
+    /// it. `path` has the segments below the API URL, `query` the parameters, both unencoded.
     ///
-    /// The signature is valid for 5 minutes. The request carries its settings with it, and they hold
-    /// under any agent that runs it: those of the client's agent, no redirects (a 3xx is returned as
-    /// the response), the client's timeout, and no proxy for `http`. A request that is rebuilt from
-    /// its parts loses them; ureq would then follow a redirect and send the signature along. ureq
-    /// turns statuses of 400 and above into errors without the body, unless the request is
-    /// configured as below.
+    /// The signature is valid for 5 minutes. The request carries its settings, which apply whatever
+    /// agent runs it: those of the client's agent, the client's timeout, no redirects (a 3xx is
+    /// returned as the response), and no proxy for `http`. A request that is rebuilt from its parts
+    /// loses them; ureq would then follow a redirect and send the signature along. ureq turns
+    /// statuses of 400 and above into errors without the body, unless the request is configured as
+    /// below.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidInput`] for a path that a server could misread. A segment may contain
     /// unreserved characters (RFC 3986, section 2.3) and `:`; it must not be empty or a dot segment.
     /// The two segments after `repositories` are a registry and an image name, as
-    /// [`delete_image`](Client::delete_image) accepts them; only `tags` and one tag can follow. The
-    /// method `DELETE` is for one tag, without a query.
+    /// [`delete_image`](Client::delete_image) accepts them; only `tags`, or `tags` and one tag, can
+    /// follow. The method `DELETE` is for one tag, without a query.
     ///
     /// # Examples
     ///
@@ -287,9 +291,12 @@ impl Client {
         path: &[&str],
         query: &[(&str, &str)],
     ) -> Result<Request<()>, Error> {
-        check_method(&method, path, query)
-            .and_then(|()| self.sign(method, path, query))
-            .map_err(|error| error.about(Operation::Sign, path))
+        let signed =
+            check_method(&method, path, query).and_then(|()| self.sign(method, path, query));
+        signed.map_err(|error| {
+            let path = printable(&path.join("/"));
+            Error::invalid(format!("unusable path \"{path}\": {error}"))
+        })
     }
 }
 
@@ -305,7 +312,7 @@ impl Debug for Client {
     }
 }
 
-/// The agent of a client that was given none. The feature `rustls` is on by default, so where both
+/// Returns the agent of a client that was given none. The feature `rustls` is on by default, so where both
 /// are on, somebody chose `native-tls`.
 fn default_agent() -> ureq::Agent {
     let config = ureq::Agent::config_builder();
@@ -319,7 +326,7 @@ fn default_agent() -> ureq::Agent {
     config.build().new_agent()
 }
 
-/// Settings of a [`Client`].
+/// Configures a [`Client`].
 ///
 /// # Examples
 ///
@@ -339,9 +346,9 @@ fn default_agent() -> ureq::Agent {
 pub struct ClientBuilder(Client);
 
 impl ClientBuilder {
-    /// Creates a builder from the environment: the keys from [`Credentials::load`], the API URL from
-    /// `NCR_API_URL` (see [`Client::builder`]) or, if that is not set, the [`Region`] that
-    /// `NCLOUD_REGION` and `NCLOUD_SITE` name (`public`, `gov` or `fin`; `public` if not set or
+    /// Creates a builder from the environment. The keys come from [`Credentials::load`]. The API URL
+    /// comes from `NCR_API_URL` (see [`Client::builder`]) or, if that is not set, from the [`Region`]
+    /// that `NCLOUD_REGION` and `NCLOUD_SITE` name (`public`, `gov` or `fin`; `public` if not set or
     /// empty).
     ///
     /// # Errors
@@ -378,8 +385,8 @@ impl ClientBuilder {
     ///
     /// # Proxy variables
     ///
-    /// ureq reads `ALL_PROXY`, then `HTTPS_PROXY`, then `HTTP_PROXY`, each for `https` too. A value
-    /// that it cannot parse is skipped; without another, the connection is direct. `NO_PROXY` is
+    /// ureq reads `ALL_PROXY`, then `HTTPS_PROXY`, then `HTTP_PROXY`, and uses each for `https`. It
+    /// skips a value that it cannot parse, and connects directly if none is left. `NO_PROXY` is
     /// separated by commas without spaces; `.example.com` matches subdomains, not the domain
     /// itself, and address ranges are not supported.
     ///
@@ -406,8 +413,8 @@ impl ClientBuilder {
     ///
     /// # Panics
     ///
-    /// ureq panics while sending if the agent asks for what ureq was built without, such as a TLS
-    /// provider or its roots, or has a timeout of centuries. An agent for `native-tls` names both
+    /// ureq panics while sending if the agent needs what ureq was built without, such as a TLS
+    /// provider or its roots, or has a timeout of centuries. An agent for `native-tls` must set both
     /// the provider and the roots:
     ///
     /// ```no_run
@@ -443,7 +450,7 @@ impl ClientBuilder {
     ///
     /// # Panics
     ///
-    /// ureq looks up the host in a new thread, and panics while sending if that cannot be started.
+    /// ureq looks up the host in a new thread, and panics while sending if the system refuses one.
     pub fn timeout(mut self, timeout: Duration) -> ClientBuilder {
         self.0.timeout = timeout;
         self
@@ -473,8 +480,10 @@ impl ClientBuilder {
     pub fn build(self) -> Result<Client, Error> {
         let ClientBuilder(mut client) = self;
         if client.timeout.is_zero() || client.max_attempts == 0 {
-            let text = "unusable settings: timeout and max_attempts must not be zero";
-            return Err(Error::invalid(text));
+            return Err(Error::invalid(format!(
+                "unusable settings: timeout is {:?}, max_attempts is {}; neither may be zero",
+                client.timeout, client.max_attempts
+            )));
         }
         client.api_url = check_api_url(&client.api_url, "")?.into();
         client.timeout = client.timeout.min(MAX_TIMEOUT);
@@ -488,7 +497,7 @@ impl Debug for ClientBuilder {
     }
 }
 
-/// The regions of the service, on the vendor's three sites.
+/// Names a region of the service, on one of the vendor's three sites.
 ///
 /// Sources: [Container Registry
 /// overview](https://api.ncloud-docs.com/docs/en/compute-containerregistry) and, for government,
@@ -577,10 +586,9 @@ fn env_var(name: &str) -> Option<String> {
     Some(env::var_os(name)?.to_string_lossy().into_owned())
 }
 
-/// An access key and a secret key, which sign requests.
+/// Signs requests with an access key and a secret key.
 ///
-/// The secret key is kept as HMAC state only, which is wiped from memory when the last clone is
-/// dropped.
+/// The secret key is kept only as HMAC state, which is wiped when the last clone is dropped.
 #[derive(Clone)]
 pub struct Credentials {
     access_key: Arc<str>,
@@ -604,18 +612,13 @@ impl Credentials {
     /// [`ErrorKind::Credentials`] if a key is empty, or contains whitespace, a quotation mark or
     /// anything else that is not printable ASCII.
     pub fn new(access_key: &str, secret_key: &str) -> Result<Credentials, Error> {
-        Credentials::from_places((access_key, ""), (secret_key, ""))
-    }
-
-    /// Creates credentials from the two keys, each with the place that it came from.
-    fn from_places(access_key: (&str, &str), secret_key: (&str, &str)) -> Result<Self, Error> {
         check_key("access key", access_key)?;
         check_key("secret key", secret_key)?;
         // HMAC takes any length, but the type does not say so.
-        let hmac = Hmac::new_from_slice(secret_key.0.as_bytes())
+        let hmac = Hmac::new_from_slice(secret_key.as_bytes())
             .map_err(|error| Error::credentials(format!("unusable secret key: {error}")))?;
         Ok(Credentials {
-            access_key: access_key.0.into(),
+            access_key: access_key.into(),
             hmac: Arc::new(hmac),
         })
     }
@@ -628,12 +631,9 @@ impl Credentials {
     /// [`ErrorKind::Credentials`] if a key is missing, one of the variables is set but empty, the
     /// two names of a key have different values, or [`new`](Credentials::new) refuses a key.
     pub fn from_env() -> Result<Credentials, Error> {
-        let (access_name, access_key) = key_from_env("access key", ACCESS_KEY_VARIABLES)?;
-        let (secret_name, secret_key) = key_from_env("secret key", SECRET_KEY_VARIABLES)?;
-        Credentials::from_places(
-            (&access_key, &format!(" in {access_name}")),
-            (&secret_key, &format!(" in {secret_name}")),
-        )
+        let access_key = key_from_env("access key", ACCESS_KEY_VARIABLES)?;
+        let secret_key = key_from_env("secret key", SECRET_KEY_VARIABLES)?;
+        Credentials::new(&access_key, &secret_key)
     }
 
     /// Reads credentials from the default section of a file in the format of the vendor's command
@@ -667,16 +667,21 @@ impl Credentials {
     /// As for [`from_file`](Credentials::from_file). An empty `profile` names no section.
     pub fn from_profile(path: impl AsRef<Path>, profile: &str) -> Result<Credentials, Error> {
         let path = path.as_ref();
-        let place = format!(" in {}", printable(&path.to_string_lossy()));
+        let shown = printable(&path.to_string_lossy());
         let text = read_key_file(path).map_err(|error| {
             let is_missing = error.kind() == io::ErrorKind::NotFound;
             let advice = if is_missing { "; create it" } else { "" };
-            Error::credentials(format!("no keys{place}: {error}{advice}"))
+            Error::credentials(format!("no keys in {shown}: {error}{advice}"))
         })?;
-        let key = |names| key_in_file(&text, profile, names, &place);
-        let access_key = key(("access key", "ncloud_access_key_id"))?;
-        let secret_key = key(("secret key", "ncloud_secret_access_key"))?;
-        Credentials::from_places((access_key, &place), (secret_key, &place))
+        let access_key = key_in_file(&text, &shown, profile, "access key", "ncloud_access_key_id")?;
+        let secret_key = key_in_file(
+            &text,
+            &shown,
+            profile,
+            "secret key",
+            "ncloud_secret_access_key",
+        )?;
+        Credentials::new(access_key, secret_key)
     }
 
     /// Reads credentials from the platform's usual places: the environment, as
@@ -721,12 +726,12 @@ impl Credentials {
         }
     }
 
-    /// Returns the access key, which names the account; it is not secret.
+    /// Returns the access key, which identifies the account; it is not secret.
     pub fn access_key(&self) -> &str {
         &self.access_key
     }
 
-    /// Returns the end of the access key alone, since people put the secret key here by mistake.
+    /// Returns the last 4 characters alone, since people put the secret key here by mistake.
     fn masked_access_key(&self) -> String {
         let start = self.access_key.len().saturating_sub(4);
         format!("...{}", self.access_key.get(start..).unwrap_or_default())
@@ -767,25 +772,26 @@ impl Debug for Credentials {
     }
 }
 
-/// Finds a key in the environment by its two names, and returns the name that it has there.
-fn key_from_env(what: &str, names: [&'static str; 2]) -> Result<(&'static str, String), Error> {
-    let set = names
-        .into_iter()
-        .filter_map(|name| Some((name, env_var(name)?)));
-    let mut set: Vec<(&str, String)> = set.collect();
-    set.sort_by_key(|(_, key)| !key.is_empty()); // an empty one, to be refused, comes first
-    match &*set {
-        [] => Err(Error::credentials(format!(
-            "no {what}: {SET_BOTH_KEYS} (the key file is not read if either is set)"
-        ))),
-        [(first, one), (second, other)] if one != other && !one.is_empty() => {
-            Err(Error::credentials(format!(
+/// Finds a key in the environment by its two names.
+fn key_from_env(what: &str, [first, second]: [&str; 2]) -> Result<String, Error> {
+    let (name, key) = match (env_var(first), env_var(second)) {
+        (_, Some(empty)) if empty.is_empty() => (second, empty),
+        (Some(key), Some(other)) if key != other && !key.is_empty() => {
+            return Err(Error::credentials(format!(
                 "unusable {what}: {first} and {second} differ, which may mean two accounts; unset \
                  one of them"
-            )))
+            )));
         }
-        [found, ..] => Ok(found.clone()),
-    }
+        (Some(key), _) => (first, key),
+        (None, Some(key)) => (second, key),
+        (None, None) => {
+            return Err(Error::credentials(format!(
+                "no {what}: set {first}; the key file is not read while a key variable is set"
+            )));
+        }
+    };
+    check_key(&format!("{what} in {name}"), &key)?;
+    Ok(key)
 }
 
 fn read_key_file(path: &Path) -> io::Result<String> {
@@ -808,12 +814,13 @@ fn read_key_file(path: &Path) -> io::Result<String> {
     Ok(text.to_owned())
 }
 
-/// Finds the key `name` in the section `profile` of a key file.
+/// Finds the key `name` in the section `profile` of a key file, which errors call `path`.
 fn key_in_file<'a>(
     text: &'a str,
+    path: &str,
     profile: &str,
-    (what, name): (&str, &str),
-    place: &str,
+    what: &str,
+    name: &str,
 ) -> Result<&'a str, Error> {
     let mut section = DEFAULT_PROFILE;
     let (mut sections, mut keys) = (Vec::new(), Vec::new());
@@ -823,41 +830,44 @@ fn key_in_file<'a>(
             sections.push(opened);
         }
         let is_ours = !section.is_empty() && section.eq_ignore_ascii_case(profile);
-        let setting = line.split_once('=');
-        let ours = setting.filter(|(key, _)| is_ours && key.trim_ascii() == name);
-        keys.extend(ours.map(|(_, value)| value.trim_ascii()));
+        let setting = line.split_once('=').filter(|_| is_ours);
+        let key = setting.filter(|(key, _)| key.trim_ascii() == name);
+        keys.extend(key.map(|(_, value)| value.trim_ascii()));
     }
-    sections.retain(|name| !name.is_empty());
-    let sections = match sections.join("], [") {
-        none if none.is_empty() => "no section headers".to_owned(),
-        names => format!("[{}]", printable(&names)),
-    };
     let profile = printable(profile);
-    Err(Error::credentials(match *keys {
-        [key] if !key.is_empty() => return Ok(key),
-        [] | [_] => format!(
-            "no {what} under [{profile}]{place}, which has {sections}: set \"{name} = ...\" \
-             there, or name another section"
-        ),
-        _ => format!(
-            "unusable {what} under [{profile}]{place}: it is given more than once; keep one"
-        ),
-    }))
+    match *keys {
+        [key] if !key.is_empty() => check_key(&format!("{what} in {path}"), key).map(|()| key),
+        [] | [_] => {
+            sections.retain(|name| !name.is_empty());
+            let sections = match printable(&sections.join("], [")) {
+                none if none.is_empty() => "no section headers".to_owned(),
+                names => format!("[{names}]"),
+            };
+            Err(Error::credentials(format!(
+                "no {what} under [{profile}] in {path}, which has {sections}: set \"{name} = ...\" \
+                 there, or name another section"
+            )))
+        }
+        _ => Err(Error::credentials(format!(
+            "unusable {what} under [{profile}] in {path}: it is given more than once; keep one"
+        ))),
+    }
 }
 
 /// Returns the name of the section that a line opens. A header that is not closed, not in UTF-8, or
-/// not at the start of its line, opens a section too, but one without a name, whose keys nobody can
-/// point at.
+/// not at the start of its line, opens a section too, but one without a name, which no profile can
+/// select.
 fn section_opened_by(line: &str) -> Option<&str> {
     let (before, after) = line.trim_ascii_start().split_once('[')?;
-    if before.starts_with(['#', ';']) || before.contains('=') {
-        return None; // a comment, or the value of a setting
+    let is_comment = before.starts_with(['#', ';']);
+    let is_word = |text: &str| !text.is_empty() && !text.contains(char::is_whitespace);
+    let setting = before.split_once('=');
+    if is_comment || setting.is_some_and(|(key, _)| is_word(key.trim_ascii_end())) {
+        return None;
     }
-    let name = after
-        .split_once(']')
-        .map_or("", |(name, _)| name.trim_ascii());
-    let has_name = before.is_empty() && !name.contains(char::REPLACEMENT_CHARACTER);
-    Some(if has_name { name } else { "" })
+    let (name, _) = after.split_once(']').unwrap_or_default();
+    let has_name = before.is_empty() && !name.contains(['=', char::REPLACEMENT_CHARACTER]);
+    Some(if has_name { name.trim_ascii() } else { "" })
 }
 
 /// Percent-encodes one path segment: the unreserved characters `A-Z a-z 0-9 - . _ ~` are kept; every
@@ -887,18 +897,18 @@ fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
-/// Why a call failed, in one line: what became of the image, what happened, what the service said,
+/// Tells in one line why a call failed: what became of the image, the cause, the service's words,
 /// and what to do.
 ///
-/// The line includes the cause, so there is no [`source`](std::error::Error::source). It contains no
-/// secret key, and only the end of the access key. Server text is truncated and escaped, so that it
-/// is safe to show on a terminal.
+/// The line includes the cause, so there is no [`source`](std::error::Error::source). It never
+/// contains the secret key, and of the access key only the last 4 characters. Server text is
+/// truncated and escaped, so that it is safe to show on a terminal.
 pub struct Error(Box<Details>); // boxed to keep `Result` small
 
 struct Details {
     kind: ErrorKind,
-    /// What the call was to do, and with what, if the error is that of a call.
-    subject: Option<(Operation, String)>,
+    /// What became of the image, or what was to be read, if the error is that of a call.
+    opening: String,
     what_happened: String,
     advice: &'static str,
     status: Option<u16>,
@@ -911,14 +921,7 @@ struct Details {
     is_transient: bool,
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Operation {
-    Delete,
-    Get,
-    Sign,
-}
-
-/// What went wrong, for a program to match on, and what to do about it.
+/// Tells what went wrong, for a program to match on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -996,8 +999,8 @@ impl Error {
     }
 
     /// Returns the body of the last response, for people to read: its first 512 characters, then
-    /// escaped for a terminal, with the access key masked. The service's is JSON, and its `details`
-    /// are often the diagnosis.
+    /// escaped for a terminal, with the access key masked. The service's bodies are JSON; their
+    /// `details` often explain the problem.
     pub fn body(&self) -> Option<&str> {
         self.0.body.as_deref()
     }
@@ -1029,7 +1032,7 @@ impl Error {
     /// # fn find_out(client: &Client, registry: &str, image: &str) {
     /// match client.get(&["repositories", registry, image], &[]) {
     ///     Err(error) if error.kind() == ErrorKind::NotFound => println!("it is gone"),
-    ///     Ok(_) => println!("not yet: an earlier request may still be at work"),
+    ///     Ok(_) => println!("not yet gone: an earlier request may still be at work"),
     ///     Err(error) => println!("still unknown: {error}"),
     /// }
     /// # }
@@ -1047,7 +1050,7 @@ impl Error {
     fn new(kind: ErrorKind, what_happened: impl Into<String>) -> Error {
         Error(Box::new(Details {
             kind,
-            subject: None,
+            opening: String::new(),
             what_happened: what_happened.into(),
             advice: kind.advice(),
             status: None,
@@ -1069,17 +1072,22 @@ impl Error {
         Error::new(ErrorKind::Credentials, what_happened)
     }
 
-    fn about(mut self, operation: Operation, path: &[&str]) -> Error {
-        let names = match path {
-            ["repositories", names @ ..] if operation == Operation::Delete => names,
-            _ => path,
+    /// Opens the text with what became of the image, or with what was to be read.
+    fn about(mut self, method: &Method, path: &[&str]) -> Error {
+        let path = printable(&path.join("/"));
+        let image = path.strip_prefix("repositories/").unwrap_or(&path);
+        let is_unknown = self.0.may_have_been_deleted;
+        self.0.opening = match self.0.kind {
+            _ if *method == Method::GET => format!("cannot get {path}: "),
+            _ if is_unknown && self.0.status == Some(500) => {
+                format!("{image} may have been deleted, or never existed: ")
+            }
+            _ if is_unknown => format!("{image} may have been deleted: "),
+            ErrorKind::InvalidInput => format!("cannot delete {image}: "),
+            ErrorKind::NotFound => format!("{image} was not found: "),
+            _ => format!("{image} was not deleted: "),
         };
-        self.0.subject = Some((operation, printable(&names.join("/"))));
         self
-    }
-
-    fn is_certain_absence(&self) -> bool {
-        self.0.kind == ErrorKind::NotFound && !self.0.may_have_been_deleted
     }
 }
 
@@ -1087,34 +1095,18 @@ impl Error {
 impl Display for Error {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let error = &*self.0;
-        let is_unknown = error.may_have_been_deleted;
-        match (&error.subject, error.kind) {
-            (None, _) => {}
-            (Some((Operation::Get, path)), _) => write!(f, "cannot get {path}: ")?,
-            (Some((Operation::Sign, path)), _) => write!(f, "unusable path \"{path}\": ")?,
-            (Some((_, image)), _) if is_unknown && error.status == Some(500) => {
-                write!(f, "{image} may have been deleted, or never existed: ")?;
-            }
-            (Some((_, image)), _) if is_unknown => write!(f, "{image} may have been deleted: ")?,
-            (Some((_, image)), ErrorKind::InvalidInput) => write!(f, "cannot delete {image}: ")?,
-            (Some((_, image)), ErrorKind::NotFound) => write!(f, "{image} was not found: ")?,
-            (Some((_, image)), _) => write!(f, "{image} was not deleted: ")?,
-        }
-        f.write_str(&error.what_happened)?;
+        write!(f, "{}{}", error.opening, error.what_happened)?;
         if error.attempts > 1 {
             write!(f, ", {} attempts", error.attempts)?;
         }
         if let Some(body) = &error.body {
             write!(f, ": {body}")?;
         }
-        let ids = [
-            ("trace id", &error.trace_id),
-            ("origin", &error.response_origin),
-        ];
-        for (name, id) in ids {
-            if let Some(id) = id {
-                write!(f, " ({name} {id})")?;
-            }
+        if let Some(id) = &error.trace_id {
+            write!(f, " (trace id {id})")?;
+        }
+        if let Some(origin) = &error.response_origin {
+            write!(f, " (origin {origin})")?;
         }
         match error.retry_after {
             Some(wait) if error.is_transient && !wait.is_zero() => {
@@ -1123,7 +1115,7 @@ impl Display for Error {
             _ => f.write_str(error.advice)?,
         }
         f.write_str(match error.kind {
-            _ if is_unknown => "; run it again, or look whether it still exists",
+            _ if error.may_have_been_deleted => "; run it again, or look whether it still exists",
             ErrorKind::Server => "; run it again later",
             _ => "",
         })
@@ -1143,7 +1135,7 @@ impl std::error::Error for Error {}
 
 /// Allows what a header can carry (RFC 9110, section 5.5), but no quotation marks or comments, which
 /// would become part of the key. What else a valid key looks like is for the service to say.
-fn check_key(what: &str, (key, place): (&str, &str)) -> Result<(), Error> {
+fn check_key(what: &str, key: &str) -> Result<(), Error> {
     let why = if key.is_empty() {
         "it is empty"
     } else if key.ends_with(['\n', '\r']) {
@@ -1151,11 +1143,11 @@ fn check_key(what: &str, (key, place): (&str, &str)) -> Result<(), Error> {
     } else if key.contains(['"', '\'']) {
         "it contains a quotation mark; remove the quotes around it"
     } else if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-        "it must be printable ASCII without whitespace, and without a comment after it"
+        "it must be printable ASCII; remove whitespace, and any comment after it"
     } else {
         return Ok(());
     };
-    Err(Error::credentials(format!("unusable {what}{place}: {why}")))
+    Err(Error::credentials(format!("unusable {what}: {why}")))
 }
 
 /// Allows one label of a host name (RFC 1035, section 2.3.4). No other registry can exist, and a
@@ -1183,7 +1175,7 @@ fn check_image_name(image_name: &str) -> Result<(), Error> {
     if is_image_name(image_name) && !has_host {
         return Ok(());
     }
-    // A hint names no other image: the same name under another host is one.
+    // Behind another host, the same name is another image, so that hint has no name.
     let (untagged, tag) = image_name.split_at(image_name.find([':', '@']).unwrap_or(0));
     let pass_untagged = format!(
         "has a tag or digest; for the image with all its tags, pass \"{untagged}\"; for one tag, use \
@@ -1214,26 +1206,27 @@ fn is_name(text: &str, separators: &str) -> bool {
 /// Refuses a path that a server could read as another resource (RFC 3986, section 5.2.4), or that
 /// names an image which cannot exist: its 404 would read as "gone".
 fn check_path(path: &[&str]) -> Result<(), Error> {
-    let others = match path {
-        [] => return Err(Error::invalid("it has no segments")),
-        ["repositories", registry, image_name, others @ ..] => {
-            check_registry(registry)?;
+    if let ["repositories", registry, ..] = path {
+        check_registry(registry)?;
+    }
+    let segments = match path {
+        [] => return Err(Error::invalid("the path is empty")),
+        ["repositories", _, image_name, rest @ ..] => {
             check_image_name(image_name)?;
-            if !matches!(others, [] | ["tags"] | ["tags", _]) {
+            if !matches!(rest, [] | ["tags"] | ["tags", _]) {
                 let text = "after an image, only \"tags\" and one tag can follow; pass the image \
                             name as one segment, such as \"hello/world\"";
                 return Err(Error::invalid(text));
             }
-            others
+            rest
         }
-        ["repositories", registry] => return check_registry(registry),
         _ => path,
     };
-    match others.iter().find(|segment| !is_plain_segment(segment)) {
+    match segments.iter().find(|segment| !is_plain_segment(segment)) {
         None => Ok(()),
         Some(segment) => Err(Error::invalid(format!(
-            "the segment \"{}\" must be letters, digits, - . _ ~ and :, and no dot segment; pass it \
-             unencoded",
+            "the segment \"{}\" may have only letters, digits, - . _ ~ and :, and must not be empty, \
+             . or ..; pass it unencoded",
             printable(segment)
         ))),
     }
@@ -1251,7 +1244,7 @@ fn check_method(method: &Method, path: &[&str], query: &[(&str, &str)]) -> Resul
     Err(Error::invalid(text))
 }
 
-/// Returns whether a path segment is safe unencoded, and no dot segment.
+/// Returns whether a path segment is safe unencoded, and is not a dot segment.
 fn is_plain_segment(text: &str) -> bool {
     let is_plain = |byte| is_unreserved(byte) || byte == b':';
     !matches!(text, "" | "." | "..") && text.bytes().all(is_plain)
@@ -1293,18 +1286,18 @@ fn safe_api_url(api_url: &str) -> Option<String> {
 // How a request is built and sent.
 
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
-/// No attempt begins with less than this share of the call's timeout: a request without time for a
-/// response would turn a certain "not deleted" into a "may have been deleted".
-const MIN_TIME_SHARE: u32 = 8;
-/// Looking up the host, connecting to a proxy and connecting through it get this share of an attempt
-/// each. They end before the attempt does, so a timeout there proves that nothing was sent.
-const SETUP_TIME_SHARE: u32 = 4;
-/// Linux reports a host that does not answer as "no route to host" after 3.1 s. That proves nothing,
-/// since an open connection reports it as well; a timeout of connecting does.
+/// No attempt begins with less than an eighth of the call's timeout left: a request without time for
+/// a response would turn a certain "not deleted" into a "may have been deleted".
+const MIN_TIME_DIVISOR: u32 = 8;
+/// Looking up the host, connecting to a proxy and connecting through it may each take a quarter of
+/// an attempt. They end before the attempt does, so a timeout there proves that nothing was sent.
+const SETUP_TIME_DIVISOR: u32 = 4;
+/// After 3.1 s, Linux reports a host that is down as "no route to host". That proves nothing, since an
+/// open connection reports it as well. A timeout of connecting proves that nothing was sent.
 const MAX_CONNECT_TIME: Duration = Duration::from_secs(3);
-/// Outlasts a restart of the service in a few attempts.
-const FIRST_WAIT_MS: u64 = 1000;
-/// Longer waits would leave most of a minute unused.
+/// The most that the first wait takes, so that a few attempts outlast a restart of the service.
+const MAX_FIRST_WAIT_MS: u64 = 1000;
+/// With more, a call of a minute would mostly wait.
 const MAX_DOUBLINGS: u32 = 3;
 
 /// How an attempt ended, if not in success.
@@ -1327,19 +1320,8 @@ enum Outcome {
 impl Client {
     /// Sends requests until one succeeds or fails for good, or the attempts or the time run out.
     /// Deleting and reading are idempotent, so an attempt whose outcome is unknown can be repeated.
-    fn run(
-        &self,
-        operation: Operation,
-        path: &[&str],
-        query: &[(&str, &str)],
-    ) -> Result<String, Error> {
-        let is_deletion = operation == Operation::Delete;
-        let method = if is_deletion {
-            Method::DELETE
-        } else {
-            Method::GET
-        };
-        let about = |error: Error| error.about(operation, path);
+    fn run(&self, method: &Method, path: &[&str], query: &[(&str, &str)]) -> Result<String, Error> {
+        let about = |error: Error| error.about(method, path);
         if self.lacks_tls && self.api_url.starts_with("https:") {
             let text = "built without TLS; enable the feature rustls or native-tls";
             return Err(about(Error::invalid(text)));
@@ -1350,33 +1332,31 @@ impl Client {
         loop {
             let request = self.sign(method.clone(), path, query).map_err(about)?;
             attempts += 1;
-            let Failure { error, outcome } =
-                match self.attempt(operation, request, attempts, started) {
-                    Ok(body) => return Ok(body),
-                    Err(failure) => failure,
-                };
+            let Failure { mut error, outcome } = match self.attempt(request, attempts, started) {
+                Ok(body) => return Ok(body),
+                Err(failure) => failure,
+            };
             if is_outcome_unknown && outcome == Outcome::ImageAbsent {
                 return Ok(String::new()); // an earlier attempt deleted it
             }
-            is_outcome_unknown |= is_deletion && outcome == Outcome::Unknown;
-            let mut error = about(error);
             if is_outcome_unknown && outcome != Outcome::Unknown {
                 error.0.what_happened += ", after an attempt whose outcome is unknown";
             }
-            error.0.attempts = attempts;
+            is_outcome_unknown |= *method == Method::DELETE && outcome == Outcome::Unknown;
             error.0.may_have_been_deleted = is_outcome_unknown;
-            if !error.is_transient() || attempts >= self.max_attempts {
-                return Err(error);
-            }
+            error.0.attempts = attempts;
+
             let asked_wait = error.retry_after().unwrap_or_default();
             let time_left = self.time_left(started);
             match wait_before_retry(attempts, asked_wait, time_left, self.timeout) {
-                Some(wait) => thread::sleep(wait),
-                None => return Err(error),
+                Some(wait) if error.is_transient() && attempts < self.max_attempts => {
+                    thread::sleep(wait);
+                }
+                _ => return Err(about(error)),
             }
             // The whole process may have been suspended in the meantime.
             if !is_enough_time(self.time_left(started), self.timeout) {
-                return Err(error);
+                return Err(about(error));
             }
         }
     }
@@ -1388,19 +1368,19 @@ impl Client {
     /// Sends one request of the call that began at `started`, and returns the body of a success.
     fn attempt(
         &self,
-        operation: Operation,
         request: Request<()>,
-        number: u32,
+        attempt_number: u32,
         started: Instant,
     ) -> Result<String, Failure> {
-        let is_last = number >= self.max_attempts;
+        let method = request.method().clone();
+        let is_last = attempt_number >= self.max_attempts;
         let time = time_for_attempt(is_last, self.time_left(started), self.timeout);
         let agent_timeouts = self.agent.config().timeouts();
         let time = shorter(
             agent_timeouts.per_call,
             shorter(agent_timeouts.global, time),
         );
-        let setup_time = time / SETUP_TIME_SHARE;
+        let setup_time = time / SETUP_TIME_DIVISOR;
         let max_connect_time = agent_timeouts.connect.unwrap_or(MAX_CONNECT_TIME);
         let mut config = self
             .agent
@@ -1409,13 +1389,13 @@ impl Client {
             .timeout_global(Some(time))
             .timeout_resolve(Some(shorter(agent_timeouts.resolve, setup_time)))
             .timeout_connect(Some(setup_time.min(max_connect_time)));
-        if number > 1 {
-            // Kept connections may all be dead, for example after a suspend.
+        if attempt_number > 1 {
+            // Kept connections may all be dead, for example after a suspend: open a new one.
             config = config.max_idle_age(Duration::ZERO);
         }
         let attempt_started = Instant::now();
         match self.agent.run(config.build()) {
-            Ok(response) => self.judge_response(operation, Response::read(response)),
+            Ok(response) => self.judge_response(&method, Response::read(response)),
             Err(error) => {
                 Err(self.judge_error(&error, attempt_started.elapsed(), started.elapsed()))
             }
@@ -1495,7 +1475,7 @@ fn shorter(timeout: Option<Duration>, limit: Duration) -> Duration {
     timeout.map_or(limit, |timeout| timeout.min(limit))
 }
 
-/// Half of the time that is left while another attempt may follow, else all of it.
+/// Returns half of the time that is left while another attempt may follow, else all of it.
 fn time_for_attempt(is_last: bool, time_left: Duration, timeout: Duration) -> Duration {
     let half = time_left / 2;
     if is_last || !is_enough_time(half, timeout) {
@@ -1506,7 +1486,7 @@ fn time_for_attempt(is_last: bool, time_left: Duration, timeout: Duration) -> Du
 }
 
 fn is_enough_time(time_left: Duration, timeout: Duration) -> bool {
-    time_left > timeout / MIN_TIME_SHARE
+    time_left > timeout / MIN_TIME_DIVISOR
 }
 
 /// Decides how long to wait before a retry, counted from 1: `None` if that leaves too little time
@@ -1521,10 +1501,10 @@ fn wait_before_retry(
     is_enough_time(time_left.saturating_sub(wait), timeout).then_some(wait)
 }
 
-/// Between half and all of a bound that doubles with each retry. The jitter keeps clients that
-/// failed together from coming back together.
+/// Returns between half and all of a bound that doubles with each retry. The jitter keeps clients
+/// that failed together from coming back together.
 fn backoff(retry: u32) -> Duration {
-    let half_ms = (FIRST_WAIT_MS << retry.saturating_sub(1).min(MAX_DOUBLINGS)) / 2;
+    let half_ms = (MAX_FIRST_WAIT_MS << retry.saturating_sub(1).min(MAX_DOUBLINGS)) / 2;
     // Each RandomState hashes with its own keys, which start from the system's random numbers.
     let random = RandomState::new().hash_one(retry);
     Duration::from_millis(half_ms + random % (half_ms + 1))
@@ -1534,9 +1514,9 @@ fn backoff(retry: u32) -> Duration {
 
 /// More than a page of 100 images, which has some 40 KiB.
 const MAX_BODY: usize = 1024 * 1024;
-/// On an open connection, too, Linux reports that a host is unreachable, but only when its
-/// retransmissions have run out: after 3.15 s with `tcp_retries2` at 3, the lowest value in use
-/// (tcp(7); 15 minutes by default). Connecting ends before, by [`MAX_CONNECT_TIME`].
+/// Later, an error of connecting may be that of an open connection. On Linux, that reports that a
+/// host is unreachable when its retransmissions have run out: after 3.15 s with `tcp_retries2` at 3,
+/// the lowest value in use (tcp(7); 15 minutes by default). Other systems were not measured.
 const CONNECT_ERROR_WINDOW: Duration = Duration::from_millis(if IS_LINUX { 2900 } else { 1000 });
 const IS_LINUX: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
@@ -1554,8 +1534,7 @@ impl Response {
         let mut bytes = Vec::new();
         let mut reader = body.into_reader().take(MAX_BODY as u64 + 1);
         let length = reader.read_to_end(&mut bytes);
-        let body = String::from_utf8(bytes)
-            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+        let body = String::from_utf8_lossy(&bytes).into_owned();
         Response { head, body, length }
     }
 
@@ -1567,10 +1546,11 @@ impl Response {
         (!values.is_empty()).then(|| values.join(", ")) // RFC 9110, section 5.3
     }
 
-    fn is_success(&self, operation: Operation) -> bool {
-        match operation {
-            Operation::Delete => self.confirms_deletion(),
-            _ => self.head.status == 200 && self.is_complete() && self.is_object(),
+    fn is_success(&self, method: &Method) -> bool {
+        if *method == Method::DELETE {
+            self.confirms_deletion()
+        } else {
+            self.head.status == 200 && self.is_complete() && self.is_object()
         }
     }
 
@@ -1587,15 +1567,15 @@ impl Response {
 
     /// Whether the framing shows that nothing is missing (RFC 9112, section 8).
     fn is_complete(&self) -> bool {
+        let is_http_11 = self.head.version == Version::HTTP_11;
         let shows_end = match self.header("Transfer-Encoding") {
-            Some(coding) => {
-                coding.eq_ignore_ascii_case("chunked") && self.head.version == Version::HTTP_11
-            }
+            Some(coding) => is_http_11 && coding.eq_ignore_ascii_case("chunked"),
             None => self.header("Content-Length").is_some(),
         };
-        shows_end && self.length.as_ref().is_ok_and(|length| *length <= MAX_BODY)
+        shows_end && matches!(self.length, Ok(..=MAX_BODY))
     }
 
+    /// Whether the body looks like a JSON object, which a page of HTML does not.
     fn is_object(&self) -> bool {
         let body = self.body.trim_ascii();
         body.starts_with('{') && body.ends_with('}')
@@ -1620,55 +1600,56 @@ impl Response {
         self.is_complete() && !self.has_code_300() && (self.is_object() || self.body.is_empty())
     }
 
-    /// What a response means that is no success. A 4xx or 5xx status without a row of its own has
+    /// Classifies a response that is no success. A 4xx or 5xx status without a row of its own has
     /// the kind of its class (RFC 9110, section 15).
-    fn classify(&self, operation: Operation) -> Failure {
-        use {ErrorKind as K, Outcome as O};
+    fn classify(&self, method: &Method) -> Failure {
+        use {ErrorKind as K, Outcome::ImageAbsent, Outcome::NoEffect, Outcome::Unknown};
         let (transient, permanent) = (Failure::transient, Failure::permanent);
         match self.head.status.as_u16() {
             // A success whose body was truncated proves nothing; another attempt may.
-            200..=299 if self.length.is_err() => transient(K::UnexpectedResponse, O::Unknown),
-            401 => permanent(K::Unauthorized, O::NoEffect),
-            403 => permanent(K::Forbidden, O::NoEffect),
-            404 if !self.is_not_found() => permanent(K::UnexpectedResponse, O::NoEffect),
-            404 if self.has_platform_code() => permanent(K::NotFound, O::ImageAbsent),
-            404 if operation == Operation::Delete => permanent(K::NotFound, O::NoEffect),
-            404 => permanent(K::UnexpectedResponse, O::NoEffect),
+            200..=299 if self.length.is_err() => transient(K::UnexpectedResponse, Unknown),
+            401 => permanent(K::Unauthorized, NoEffect),
+            403 => permanent(K::Forbidden, NoEffect),
+            404 if !self.is_not_found() => permanent(K::UnexpectedResponse, NoEffect),
+            404 if self.has_platform_code() => permanent(K::NotFound, ImageAbsent),
+            // Enough for "not found", but no proof: it may be another gateway's.
+            404 if *method == Method::DELETE => permanent(K::NotFound, NoEffect),
+            404 => permanent(K::UnexpectedResponse, NoEffect),
             // It may come from a proxy in front of a slow service.
-            408 => transient(K::Timeout, O::Unknown),
+            408 => transient(K::Timeout, Unknown),
             // It did nothing. An earlier attempt that is still at work causes it; a 404 follows.
-            409 => transient(K::Conflict, O::NoEffect),
-            429 => transient(K::RateLimited, O::NoEffect),
-            400..=499 => permanent(K::BadRequest, O::NoEffect),
-            500 | 502..=504 => transient(K::Server, O::Unknown),
-            500..=599 => permanent(K::Server, O::Unknown),
-            _ => permanent(K::UnexpectedResponse, O::Unknown),
+            409 => transient(K::Conflict, NoEffect),
+            429 => transient(K::RateLimited, NoEffect),
+            400..=499 => permanent(K::BadRequest, NoEffect),
+            500 | 502..=504 => transient(K::Server, Unknown),
+            500..=599 => permanent(K::Server, Unknown),
+            _ => permanent(K::UnexpectedResponse, Unknown),
         }
     }
 }
 
-/// What an error of ureq means, `elapsed` after the start of the attempt.
+/// Classifies an error of ureq, `elapsed` after the start of the attempt.
 fn classify_error(error: &ureq::Error, elapsed: Duration) -> Failure {
-    use {ErrorKind as K, Outcome as O, ureq::Error as E, ureq::Timeout as T};
+    use {
+        ErrorKind as K, Outcome::NoEffect, Outcome::Unknown, ureq::Error as E, ureq::Timeout as T,
+    };
     let (transient, permanent) = (Failure::transient, Failure::permanent);
     match error {
-        E::Timeout(T::Resolve | T::Connect) => transient(K::Timeout, O::NoEffect),
-        E::Timeout(_) => transient(K::Timeout, O::Unknown),
-        E::HostNotFound | E::ConnectionFailed => transient(K::Transport, O::NoEffect),
-        E::ConnectProxyFailed(_) => transient(K::Transport, O::NoEffect),
-        _ if is_untrusted_certificate(error) => permanent(K::Transport, O::NoEffect),
-        E::Io(error) if is_from_connecting(error, elapsed) => transient(K::Transport, O::NoEffect),
-        E::Io(_) => transient(K::Transport, O::Unknown),
-        E::Protocol(_) | E::LargeResponseHeader(..) => transient(K::UnexpectedResponse, O::Unknown),
-        E::RequireHttpsOnly(_) | E::Tls(_) | E::TlsRequired => {
-            permanent(K::InvalidInput, O::NoEffect)
-        }
-        // These two come from setting TLS up.
+        E::Timeout(T::Resolve | T::Connect) => transient(K::Timeout, NoEffect),
+        E::Timeout(_) => transient(K::Timeout, Unknown),
+        E::HostNotFound | E::ConnectionFailed => transient(K::Transport, NoEffect),
+        E::ConnectProxyFailed(_) => transient(K::Transport, NoEffect),
+        _ if is_untrusted_certificate(error) => permanent(K::Transport, NoEffect),
+        E::Io(error) if is_from_connecting(error, elapsed) => transient(K::Transport, NoEffect),
+        E::Io(_) => transient(K::Transport, Unknown),
+        E::Protocol(_) | E::LargeResponseHeader(..) => transient(K::UnexpectedResponse, Unknown),
+        E::RequireHttpsOnly(_) | E::Tls(_) | E::TlsRequired => permanent(K::InvalidInput, NoEffect),
+        // TLS could not be set up.
         #[cfg(feature = "native-tls")]
-        E::NativeTls(_) => transient(K::Transport, O::NoEffect),
+        E::NativeTls(_) => transient(K::Transport, NoEffect),
         #[cfg(feature = "rustls")]
-        E::Rustls(_) => permanent(K::InvalidInput, O::NoEffect),
-        _ => permanent(K::Transport, O::Unknown),
+        E::Rustls(_) => permanent(K::InvalidInput, NoEffect),
+        _ => permanent(K::Transport, Unknown),
     }
 }
 
@@ -1695,8 +1676,8 @@ fn is_from_connecting(error: &io::Error, elapsed: Duration) -> bool {
         | AddrNotAvailable | AddrInUse => true,
         _ => false,
     };
-    // The standard library gives a failed lookup a kind that cannot be named. The codes are those
-    // of too many open files, on Unix and on Windows, and of a failed lookup on Windows.
+    // The standard library gives a failed lookup an error kind that is unstable, so its text decides.
+    // The codes are those of too many open files (Unix, Windows) and of a failed lookup (Windows).
     (is_from_connecting && elapsed < CONNECT_ERROR_WINDOW)
         || error.to_string().starts_with("failed to lookup address")
         || matches!(error.raw_os_error(), Some(23 | 24 | 10024 | 11001..=11004))
@@ -1732,12 +1713,12 @@ impl Failure {
 }
 
 impl Client {
-    fn judge_response(&self, operation: Operation, response: Response) -> Result<String, Failure> {
-        if response.is_success(operation) {
+    fn judge_response(&self, method: &Method, response: Response) -> Result<String, Failure> {
+        if response.is_success(method) {
             return Ok(response.body);
         }
         let server_text = |text: String| self.server_text(&text);
-        let mut failure = response.classify(operation);
+        let mut failure = response.classify(method);
         let error = &mut failure.error.0;
         error.what_happened = self.describe(&response);
         error.status = Some(response.head.status.as_u16());
@@ -1750,21 +1731,29 @@ impl Client {
         if error.status == Some(404) && response.has_code_300() {
             error.advice = "; check the API URL with its path, and the account's permissions";
         }
+        if error.kind == ErrorKind::UnexpectedResponse && response.length.is_err() {
+            error.advice = ErrorKind::Transport.advice();
+        }
+        // What comes before an @ may be a password, also in the body of a redirect.
+        let may_be_secret = response.head.status.is_redirection() && response.body.contains('@');
         error.body = Some(response.body)
-            .filter(|body| !body.is_empty())
+            .filter(|body| !body.is_empty() && !may_be_secret)
             .map(server_text);
         Err(failure)
     }
 
-    /// The status, with what helps to understand it.
+    /// Returns the status, with what helps to understand it.
     fn describe(&self, response: &Response) -> String {
         let status = response.head.status;
         let header = |name| response.header(name).map(|text| self.server_text(&text));
+        let flaw = match &response.length {
+            Err(cause) => format!(", truncated ({})", printable(&cause.to_string())),
+            Ok(_) if response.is_complete() || status == 204 => String::new(),
+            Ok(_) => ", incomplete or longer than 1 MiB".to_owned(),
+        };
         match (status.as_u16(), header("Location")) {
-            (200..=299, _) if !response.is_complete() => format!("{status}, incomplete"),
-            (404, _) if !response.is_complete() => {
-                format!("{status}, incomplete, from {}", self.api_url)
-            }
+            (200..=299, _) => format!("{status}{flaw}"),
+            (404, _) => format!("{status}{flaw} from {}", self.api_url),
             // What comes before an @ may be a password.
             (300..=399, Some(location)) if !location.contains('@') => {
                 format!("{status} to {location}")
@@ -1775,31 +1764,38 @@ impl Client {
                 let date = date.unwrap_or_default();
                 format!("{status} (access key {access_key}{date})")
             }
-            (404, _) => format!("{status} from {}", self.api_url),
             _ => status.to_string(),
         }
     }
 
-    /// What ureq reports instead of a response, after the time that the attempt and the call took.
-    fn judge_error(&self, error: &ureq::Error, attempt: Duration, call: Duration) -> Failure {
+    /// Tells what ureq reports in place of a response, after the time that attempt and call took.
+    fn judge_error(
+        &self,
+        error: &ureq::Error,
+        attempt_time: Duration,
+        call_time: Duration,
+    ) -> Failure {
         let mut failure = if self.is_socks_refusal(error) {
             Failure::transient(ErrorKind::Transport, Outcome::NoEffect)
         } else {
-            classify_error(error, attempt)
+            classify_error(error, attempt_time)
         };
         let what_failed = match (failure.error.0.kind, failure.outcome) {
             (ErrorKind::InvalidInput, _) => "the agent cannot send to",
             (_, Outcome::NoEffect) => "no connection to",
             _ => "no response from",
         };
-        let host = self.api_url.split('/').nth(2).unwrap_or_default();
+        let host = self.api_url.split('/').nth(2).unwrap_or_default(); // after "https:" and ""
         let proxy = self
             .proxy()
             .map(|proxy| format!(" through the proxy {}", host_and_port(proxy)));
         let proxy = proxy.unwrap_or_default();
         let cause = match error {
             ureq::Error::Timeout(_) => {
-                format!(" within {} s", (call.as_secs_f32() * 10.0).round() / 10.0)
+                format!(
+                    " within {} s",
+                    (call_time.as_secs_f32() * 10.0).round() / 10.0
+                )
             }
             _ => format!(
                 ": {}",
@@ -1827,7 +1823,11 @@ impl Client {
         let protocol = self.proxy().map(ureq::Proxy::protocol);
         let is_socks = protocol.is_some_and(|protocol| !matches!(protocol, P::Http | P::Https));
         let is_refusal = |error: &io::Error| {
-            error.raw_os_error().is_none() && matches!(error.kind(), K::Other | K::PermissionDenied)
+            error.raw_os_error().is_none()
+                && matches!(
+                    error.kind(),
+                    K::Other | K::PermissionDenied | K::InvalidInput
+                )
         };
         is_socks && is_rustls && matches!(error, ureq::Error::Io(error) if is_refusal(error))
     }
@@ -1841,13 +1841,13 @@ impl Client {
 
 // How text is read and shown.
 
-/// Enough for the service's longest error body seen, and little enough for a line.
+/// Enough for the longest error body of the service that was seen, and little enough for a line.
 const MAX_SHOWN: usize = 512;
 
 /// Reads `Retry-After` in seconds (RFC 9110, section 10.2.3).
 fn parse_retry_after(text: &str) -> Option<Duration> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    // However large, it can be added to a time.
+    // The cap keeps arithmetic with times from overflowing.
     is_number.then(|| Duration::from_secs(text.parse().unwrap_or(u32::MAX).into()))
 }
 

@@ -217,7 +217,7 @@ fn delete_image_and_list_images_tell_wrong_settings_in_a_line() {
     let wrong_region = [KEYS[0], KEYS[1], ("NCLOUD_REGION", "MARS")];
     for (environment, start) in [
         (&[][..], "no keys: set "),
-        (&KEYS[..1], "no secret key: set NCLOUD_ACCESS_KEY_ID and "),
+        (&KEYS[..1], "no secret key: set NCLOUD_SECRET_ACCESS_KEY; "),
         (&KEYS, "no region: set NCLOUD_REGION to "),
         (&wrong_region, "unknown region \"MARS\" in NCLOUD_REGION: "),
     ] {

@@ -153,9 +153,13 @@ fn get_says_nothing_of_a_deletion() {
         ),
         (
             "HTTP/1.1 200 OK\r\n\r\n{}".to_owned(),
-            "200 OK, incomplete: {}; check the API URL with its path, and whether a proxy or a \
+            "200 OK, incomplete or longer than 1 MiB: {}; check the API URL with its path, and whether a proxy or a \
              login page responded instead"
                 .to_owned(),
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{".to_owned(),
+            format!("200 OK, truncated (Peer disconnected): {{{NETWORK}"),
         ),
         (
             String::new(),

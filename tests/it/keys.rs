@@ -58,7 +58,7 @@ const OURS: &str = "AKTEST0123456789abcd true";
 fn credentials_new_refuses_a_key_that_cannot_be_right() {
     let quotes = "it contains a quotation mark; remove the quotes around it";
     let line_break = "it ends with a line break; remove it";
-    let rest = "it must be printable ASCII without whitespace, and without a comment after it";
+    let rest = "it must be printable ASCII; remove whitespace, and any comment after it";
     let rows = [
         ("", "it is empty"),
         ("k\n", line_break),
@@ -234,6 +234,7 @@ fn from_file_uses_no_keys_that_nobody_pointed_at() {
         (format!("[DEFAULT\n{}", pair("T")), "access", NO_SECTIONS),
         (format!("[{access} = X\n{}", pair("T")), "access", NO_SECTIONS),
         (format!("{access} =\n{secret} = [SK]"), "access", NO_SECTIONS),
+        (format!("[{secret} = SK]\n{secret}=[SK]"), "access", NO_SECTIONS),
         // No pair is put together from two sections.
         (format!("{prod}[DEFAULT]\n{access} = a\n"), "secret", "[prod], [DEFAULT]"),
         (format!("[a]\n{access} = a\n[DEFAULT]\n{secret} = s"), "access", "[a], [DEFAULT]"),
@@ -265,7 +266,17 @@ fn from_profile_finds_no_keys_below_a_header_that_is_hidden() {
         .collect();
     assert_file(&utf_16, not_text);
     // What is prose, or invisible, opens a section without a name.
-    for hiding in ["\u{a0}\u{200b}", "• ", "기존 ", "old ", "//", "\u{feff}"] {
+    for hiding in [
+        "\u{a0}\u{200b}",
+        "• ",
+        "기존 ",
+        "old ",
+        "//",
+        "\u{feff}",
+        "=",
+        "== ",
+        "a b = ",
+    ] {
         let text = format!("[x]\n{hiding}[prod]\n{}", pair("P"));
         for profile in ["prod", "x", "DEFAULT"] {
             assert_profile(&text, profile, &missing("access", profile, "[x]"));
@@ -314,9 +325,9 @@ fn from_profile_refuses_a_key_that_is_given_twice() {
 fn from_file_says_why_a_file_cannot_be_used() {
     #[rustfmt::skip] // one row a line
     let rows = [
-        ("AK # deploy", "s", "access key in PATH: it must be printable ASCII without "),
+        ("AK # deploy", "s", "access key in PATH: it must be printable ASCII; "),
         ("a", "\"s\"", "secret key in PATH: it contains a quotation mark; "),
-        ("é", "s", "access key in PATH: it must be printable ASCII without "),
+        ("é", "s", "access key in PATH: it must be printable ASCII; "),
     ];
     for (access_key, secret_key, expected) in rows {
         let text =
@@ -424,11 +435,12 @@ fn from_env_reads_every_name() {
         };
         assert_env(&[(name, ""), other, first[0]], &empty);
     }
-    let half =
-        |what| format!("no {what} key: {SET_BOTH} (the key file is not read if either is set)");
-    assert_env(&[], &half("access"));
-    assert_env(&[first[1]], &half("access"));
-    assert_env(&[second[0]], &half("secret"));
+    let half = |what, name| {
+        format!("no {what} key: set {name}; the key file is not read while a key variable is set")
+    };
+    assert_env(&[], &half("access", first[0].0));
+    assert_env(&[first[1]], &half("access", first[0].0));
+    assert_env(&[second[0]], &half("secret", first[1].0));
     let quoted = "unusable access key in NCLOUD_ACCESS_KEY: it contains a quotation mark; remove the \
                   quotes around it";
     assert_env(&[("NCLOUD_ACCESS_KEY", "\"AK\""), first[1]], quoted);
@@ -453,7 +465,7 @@ fn from_env_refuses_a_key_that_is_not_unicode() {
             ("NCLOUD_SECRET_KEY", OsString::from_vec(secret_key.to_vec())),
         ];
         let described = child(name, &environment);
-        let start = format!("unusable {place}: it must be printable ASCII ");
+        let start = format!("unusable {place}: it must be printable ASCII; ");
         assert!(described.starts_with(&start), "{described}");
     }
 }
@@ -513,7 +525,7 @@ fn load_looks_into_the_environment_before_the_file() {
     home.assert_loads(test, &[], "F false");
     home.assert_loads(test, &ours, OURS);
     // A variable that is set, even if empty, points at the environment.
-    let half = "(the key file is not read if either is set)";
+    let half = "; the key file is not read while a key variable is set";
     for (name, value, expected) in [
         ("NCLOUD_ACCESS_KEY_ID", "x", half),
         ("NCLOUD_ACCESS_KEY", "x", half),

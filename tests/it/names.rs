@@ -74,7 +74,7 @@ fn delete_image_refuses_an_image_name_that_cannot_exist() {
     assert_image_refused("\u{200b}", "\\u{200b}", why);
     assert_image_refused("a\nb", "a\\nb", why);
     let huge = "a".repeat(64_000);
-    let [about, quoted] = [510, 512].map(|length| format!("{}…", "a".repeat(length)));
+    let [about, quoted] = [497, 512].map(|length| format!("{}…", "a".repeat(length)));
     let expected = format!("cannot delete r/{about}: the image name \"{quoted}\" {why}");
     assert_refused("r", &huge, &expected);
 }

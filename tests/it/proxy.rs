@@ -185,6 +185,7 @@ fn display_names_the_proxy_that_is_used() {
 fn may_have_been_deleted_is_false_if_a_socks_proxy_refuses() {
     let replies = (1..=9).map(|reply| (0, reply, TlsProvider::Rustls, false));
     let mut rows: Vec<_> = replies.collect();
+    rows.push((2, 0, TlsProvider::Rustls, false)); // a password, which it was not given
     rows.push((0xff, 0, TlsProvider::Rustls, false));
     rows.push((0, 5, TlsProvider::NativeTls, true));
     in_parallel(&rows, |(method, reply, provider, is_unknown)| {
@@ -195,7 +196,7 @@ fn may_have_been_deleted_is_false_if_a_socks_proxy_refuses() {
             let _ = stream.read(&mut [0; 512]);
             let _ = stream.write_all(&[5, reply, 0, 1, 0, 0, 0, 0, 0, 0]);
         });
-        let proxy = ureq::Proxy::new(&format!("socks5h://{address}")).unwrap();
+        let proxy = ureq::Proxy::new(&format!("socks5h://user@{address}")).unwrap();
         let tls = TlsConfig::builder().provider(*provider).build();
         let config = ureq::Agent::config_builder().tls_config(tls);
         let agent = config.proxy(Some(proxy)).build().new_agent();

@@ -118,7 +118,7 @@ fn display_tells_the_outcome_the_cause_and_what_to_do() {
         (
             "302 Found",
             "Location: https://user:secret@login.example.com/\r\n",
-            "",
+            "<a href=\"https://user:secret@login.example.com/\">",
             format!("may have been deleted: 302 Found{UNEXPECTED}{FIND_OUT}"),
         ),
         (
@@ -133,7 +133,7 @@ fn display_tells_the_outcome_the_cause_and_what_to_do() {
             "200 OK",
             "Transfer-Encoding: gzip\r\n",
             "",
-            format!("may have been deleted: 200 OK, incomplete{UNEXPECTED}{FIND_OUT}"),
+            format!("may have been deleted: 200 OK, incomplete or longer than 1 MiB{UNEXPECTED}{FIND_OUT}"),
         ),
         ("299 Odd", "", "", format!("may have been deleted: 299 <unknown status code>{UNEXPECTED}{FIND_OUT}")),
     ] {
@@ -172,8 +172,9 @@ fn display_of_a_404_says_where_it_comes_from() {
     });
     let error = client(&gateway).delete_image("r", "i").unwrap_err();
     let url = gateway.url();
-    let expected =
-        format!("r/i was not deleted: 404 Not Found, incomplete, from {url}: {{}}{UNEXPECTED}");
+    let expected = format!(
+        "r/i was not deleted: 404 Not Found, incomplete or longer than 1 MiB from {url}: {{}}{UNEXPECTED}"
+    );
     assert_eq!(error.to_string(), expected);
     // After an unknown outcome, the kind's own advice comes first.
     gateway.respond(BUSY);

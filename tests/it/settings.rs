@@ -269,16 +269,21 @@ fn build_allows_an_api_url_of_https_or_loopback() {
 
 #[test]
 fn build_refuses_a_timeout_of_zero_and_max_attempts_of_zero() {
-    for builder in [
-        builder_at("https://example.com").timeout(Duration::ZERO),
-        builder_at("https://example.com").max_attempts(0),
+    let builder = || builder_at("https://example.com");
+    for (builder, told) in [
+        (
+            builder().timeout(Duration::ZERO),
+            "timeout is 0ns, max_attempts is 3",
+        ),
+        (
+            builder().max_attempts(0),
+            "timeout is 60s, max_attempts is 0",
+        ),
     ] {
         let error = builder.build().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
-        assert_eq!(
-            error.to_string(),
-            "unusable settings: timeout and max_attempts must not be zero"
-        );
+        let expected = format!("unusable settings: {told}; neither may be zero");
+        assert_eq!(error.to_string(), expected);
     }
 }
 

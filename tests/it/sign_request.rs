@@ -113,10 +113,10 @@ fn sign_request_refuses_a_segment_that_could_be_read_as_something_else() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "unusable path \"a b\": the segment \"a b\" must be letters, digits, - . _ ~ and :, and no \
-         dot segment; pass it unencoded"
+        "unusable path \"a b\": the segment \"a b\" may have only letters, digits, - . _ ~ and :, and \
+         must not be empty, . or ..; pass it unencoded"
     );
-    assert_refused(Method::GET, &[], &[], "it has no segments");
+    assert_refused(Method::GET, &[], &[], "the path is empty");
     // Longer than a URL may be.
     let long = "a".repeat(70_000);
     assert_refused(Method::GET, &[&long], &[], "uri too long");
