@@ -903,6 +903,22 @@ fn is_unreserved(byte: u8) -> bool {
 /// The line includes the cause, so there is no [`source`](std::error::Error::source). It never
 /// contains the secret key, and of the access key only the last 4 characters. Server text is
 /// truncated and escaped, so that it is safe to show on a terminal.
+///
+/// # Examples
+///
+/// ```
+/// use ncloud_container_registry::{Client, ErrorKind};
+///
+/// fn delete(client: &Client, registry: &str, image: &str) {
+///     match client.delete_image(registry, image) {
+///         Ok(()) => println!("deleted"),
+///         Err(error) if error.may_have_been_deleted() => eprintln!("outcome unknown: {error}"),
+///         Err(error) if error.kind() == ErrorKind::NotFound => eprintln!("not there: {error}"),
+///         Err(error) if error.is_transient() => eprintln!("try again later: {error}"),
+///         Err(error) => eprintln!("fix this: {error}"),
+///     }
+/// }
+/// ```
 pub struct Error(Box<Details>); // boxed to keep `Result` small
 
 struct Details {
