@@ -673,14 +673,9 @@ impl Credentials {
             let advice = if is_missing { "; create it" } else { "" };
             Error::credentials(format!("no keys in {shown}: {error}{advice}"))
         })?;
-        let access_key = key_in_file(&text, &shown, profile, "access key", "ncloud_access_key_id")?;
-        let secret_key = key_in_file(
-            &text,
-            &shown,
-            profile,
-            "secret key",
-            "ncloud_secret_access_key",
-        )?;
+        let key = |what, name| key_in_file(&text, &shown, profile, what, name);
+        let access_key = key("access key", "ncloud_access_key_id")?;
+        let secret_key = key("secret key", "ncloud_secret_access_key")?;
         Credentials::new(access_key, secret_key)
     }
 
@@ -854,9 +849,9 @@ fn key_in_file<'a>(
     }
 }
 
-/// Returns the name of the section that a line opens. A header that is not closed, not in UTF-8, or
-/// not at the start of its line, opens a section too, but one without a name, which no profile can
-/// select.
+/// Returns the name of the section that a line opens. A header that is not closed, not in UTF-8, not
+/// at the start of its line or like a setting, opens a section too, but one without a name, which no
+/// profile can select. Neither a comment nor the value of a setting opens a section.
 fn section_opened_by(line: &str) -> Option<&str> {
     let (before, after) = line.trim_ascii_start().split_once('[')?;
     let is_comment = before.starts_with(['#', ';']);

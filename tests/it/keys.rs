@@ -1,6 +1,5 @@
 //! Where credentials come from, and which are refused.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -452,7 +451,7 @@ fn from_env_reads_every_name() {
 #[cfg(unix)]
 #[test]
 fn from_env_refuses_a_key_that_is_not_unicode() {
-    use std::os::unix::ffi::OsStringExt as _;
+    use std::{ffi::OsString, os::unix::ffi::OsStringExt as _};
 
     if_child(|| describe(Credentials::load()));
     let name = "keys::from_env_refuses_a_key_that_is_not_unicode";
