@@ -1,7 +1,5 @@
 //! How often a call tries, how long it waits, and when it ends.
 
-use std::io;
-use std::net::{SocketAddr, TcpListener};
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,9 +9,9 @@ use ncloud_container_registry::ureq::unversioned::resolver::{ResolvedSocketAddrs
 use ncloud_container_registry::ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ncloud_container_registry::ureq::{self, config::Config, http::Uri};
 
-use crate::faults::unresponsive_address;
+use crate::faults::{CLOSED, unresponsive_address};
 use crate::gateway::{Behavior, Exchange, Gateway, Then, response};
-use crate::{Background, builder, builder_at, client, in_parallel};
+use crate::{builder, builder_at, client, in_parallel};
 #[cfg(target_os = "linux")]
 use crate::{child, if_child};
 
@@ -22,17 +20,6 @@ const SLACK: Duration = Duration::from_secs(2);
 
 fn seconds(seconds: f32) -> Duration {
     Duration::from_secs_f32(seconds)
-}
-
-#[test]
-fn delete_image_if_exists_takes_a_lost_response_for_a_deletion() {
-    let gateway = Gateway::with(&["r/i"]);
-    gateway.script(|exchange| {
-        exchange.serve();
-        Then::Close
-    });
-    assert!(client(&gateway).delete_image_if_exists("r", "i").unwrap());
-    assert_eq!(gateway.requests().len(), 2);
 }
 
 /// A deletion that outlasts its attempt makes the next one a conflict, and the one after it a 404.
@@ -47,20 +34,6 @@ fn delete_image_outlasts_its_own_conflict() {
     gateway.respond(response("409 Conflict", "", ""));
     assert!(client(&gateway).delete_image_if_exists("r", "i").unwrap());
     assert_eq!(gateway.requests().len(), 3);
-}
-
-#[test]
-fn max_attempts_bounds_the_requests_of_a_call() {
-    in_parallel(&[1, 2, 3], |max_attempts| {
-        let gateway = Gateway::start(|exchange| {
-            exchange.send(response("503 Service Unavailable", "", ""));
-            Then::KeepAlive
-        });
-        let client = builder(&gateway).max_attempts(*max_attempts);
-        let error = client.build().unwrap().delete_image("r", "i").unwrap_err();
-        assert_eq!(error.attempts(), *max_attempts);
-        assert_eq!(gateway.requests().len(), *max_attempts as usize);
-    });
 }
 
 #[test]
@@ -79,25 +52,6 @@ fn delete_image_signs_each_attempt_anew() {
         values.dedup();
         assert_eq!(values.len(), 3, "{header}");
     }
-}
-
-#[test]
-fn max_attempts_of_three_outlast_a_restart() {
-    // Nothing else binds to this address.
-    let listener = TcpListener::bind("127.0.0.78:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
-    let server = Background::start(move || {
-        thread::sleep(seconds(1.0));
-        let listener = TcpListener::bind(address).unwrap();
-        let (mut stream, _) = listener.accept().unwrap();
-        let read = io::Read::read(&mut stream, &mut [0; 4096]).unwrap();
-        io::Write::write_all(&mut stream, b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
-        read
-    });
-    let client = builder_at(&format!("http://{address}")).build().unwrap();
-    client.delete_image("r", "i").unwrap();
-    server.finish();
 }
 
 #[test]
@@ -125,49 +79,6 @@ fn max_attempts_are_spread_by_waits_that_double() {
     );
 }
 
-#[test]
-fn max_attempts_of_five_get_many_clients_through_a_rate_limit() {
-    // 10 requests in each second.
-    let window: &Mutex<(Option<Instant>, u32)> = Box::leak(Box::default());
-    let gateway = Gateway::start(|exchange| {
-        let (start, count) = &mut *window.lock().unwrap();
-        if start.is_none_or(|start| start.elapsed() >= seconds(1.0)) {
-            (*start, *count) = (Some(Instant::now()), 0);
-        }
-        *count += 1;
-        let response = match count {
-            1..=10 => exchange.serve(),
-            _ => response("429 Too Many Requests", "", "{}"),
-        };
-        exchange.send(response);
-        Then::KeepAlive
-    });
-    let names: Vec<_> = (0..30).map(|number| format!("image-{number}")).collect();
-    gateway.put(names.iter().map(|name| format!("r/{name}")));
-    let client = builder(&gateway).max_attempts(5).build().unwrap();
-    in_parallel(&names, |name| client.delete_image("r", name).unwrap());
-    assert_eq!(gateway.images(), [""; 0]);
-}
-
-#[test]
-fn timeout_leaves_a_second_attempt_to_a_call_that_hangs_once() {
-    let nothing = "";
-    let half_a_503 = "HTTP/1.1 503 Busy\r\nContent-Length: 9\r\n\r\nbu";
-    in_parallel(&[nothing, half_a_503], |start| {
-        let gateway = Gateway::with(&["r/i"]);
-        let start = *start;
-        gateway.script(move |exchange| {
-            exchange.send(start);
-            exchange.wait_for_close();
-            Then::Close
-        });
-        let client = builder(&gateway).timeout(seconds(8.0)).build().unwrap();
-        client.delete_image("r", "i").unwrap();
-        assert_eq!(gateway.images(), [""; 0]);
-        assert_eq!(gateway.requests().len(), 2);
-    });
-}
-
 /// The schedule has its own table in the unit tests; this is that the call keeps to it.
 #[test]
 fn retry_after_is_obeyed_or_ends_the_call() {
@@ -177,21 +88,19 @@ fn retry_after_is_obeyed_or_ends_the_call() {
     client(&gateway).delete_image("r", "i").unwrap();
     assert!(started.elapsed() >= seconds(2.0));
 
-    for (retry_after, expected) in [("3600", 3600), ("99999999999999999999", u32::MAX)] {
-        let header = format!("Retry-After: {retry_after}\r\n");
-        gateway.respond(response("429 Too Many Requests", &header, ""));
-        let started = Instant::now();
-        let error = client(&gateway).delete_image("r", "i").unwrap_err();
-        assert!(started.elapsed() < SLACK);
-        assert_eq!(
-            (error.kind(), error.attempts()),
-            (ErrorKind::RateLimited, 1)
-        );
-        assert_eq!(
-            error.retry_after(),
-            Some(Duration::from_secs(expected.into()))
-        );
-    }
+    gateway.respond(response(
+        "429 Too Many Requests",
+        "Retry-After: 3600\r\n",
+        "",
+    ));
+    let started = Instant::now();
+    let error = client(&gateway).delete_image("r", "i").unwrap_err();
+    assert!(started.elapsed() < SLACK, "{:?}", started.elapsed());
+    assert_eq!(
+        (error.kind(), error.attempts()),
+        (ErrorKind::RateLimited, 1)
+    );
+    assert_eq!(error.retry_after(), Some(seconds(3600.0)));
 }
 
 #[test]
@@ -278,7 +187,7 @@ impl Resolver for SlowLookup {
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         thread::sleep(self.0);
         let mut addresses = self.empty();
-        addresses.push(SocketAddr::from(([127, 0, 0, 77], 9)));
+        addresses.push(CLOSED.into());
         Ok(addresses)
     }
 }
@@ -286,8 +195,8 @@ impl Resolver for SlowLookup {
 /// The system reports some errors of connecting on open connections too, but only after that time.
 #[test]
 fn may_have_been_deleted_is_false_for_a_connection_refused_in_time() {
-    let rows = if cfg!(target_os = "linux") {
-        [(0.0, false), (2.5, false), (3.0, true)]
+    let rows = if cfg!(any(target_os = "linux", target_os = "android")) {
+        [(0.0, false), (1.5, false), (3.0, true)]
     } else if cfg!(windows) {
         [(0.0, false), (0.5, false), (1.5, false)] // only connecting reports it
     } else {

@@ -44,6 +44,8 @@ impl Package {
             .env("NCLOUD_ACCESS_KEY_ID", ACCESS_KEY)
             .env("NCLOUD_SECRET_ACCESS_KEY", SECRET_KEY)
             .env("NCR_API_URL", gateway.url())
+            .env_remove("NCLOUD_ACCESS_KEY")
+            .env_remove("NCLOUD_SECRET_KEY")
             .env_remove("NCLOUD_PROFILE")
             .env_remove("STALE_IMAGE")
             .envs(stale_image.map(|image| ("STALE_IMAGE", image)));

@@ -323,16 +323,6 @@ fn list_images_fails_if_the_list_cannot_be_written() {
 }
 
 #[test]
-fn list_images_prints_what_delete_image_takes() {
-    let gateway = Gateway::with(&["r/a/1", "r/a/2", "r/b"]);
-    let (_, names, _) = list(&gateway, &["r", "a/"]);
-    let arguments: Vec<_> = ["r"].into_iter().chain(names.split_whitespace()).collect();
-    let (status, out, _) = delete(&gateway, &arguments);
-    assert_eq!((status, &*out), (0, "deleted r/a/1\ndeleted r/a/2\n"));
-    assert_eq!(gateway.images(), ["r/b"]);
-}
-
-#[test]
 fn list_images_prints_a_complete_list_or_an_error() {
     let first = r#"{"count":2,"next":2,"results":[{"name":"a"}]}"#;
     for second in [

@@ -216,7 +216,14 @@ impl Gateway {
 impl Drop for Gateway {
     fn drop(&mut self) {
         self.state.closing.store(true, Ordering::SeqCst);
-        let _ = TcpStream::connect(self.address); // wakes the accepting thread
+        while self
+            .accepting
+            .as_ref()
+            .is_some_and(|thread| !thread.is_finished())
+        {
+            let _ = TcpStream::connect(self.address); // wakes the accepting thread
+            std::thread::sleep(Duration::from_millis(1));
+        }
         if let Some(accepting) = self.accepting.take() {
             let _ = accepting.join();
         }

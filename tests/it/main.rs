@@ -14,7 +14,7 @@ use std::ffi::OsStr;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use ncloud_container_registry::{Client, ClientBuilder, Credentials};
@@ -57,11 +57,14 @@ fn client(gateway: &Gateway) -> Client {
     builder(gateway).build().unwrap()
 }
 
-/// Most rows wait most of the time, so many of them share a core.
+/// Most rows wait most of the time, so many of them share a core, but no more than a process has
+/// files for: one call at a time, each row with a few connections.
 fn in_parallel<T: Sync>(rows: &[T], check: impl Fn(&T) + Sync) {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        for _ in 0..rows.len().min(300) {
+        for _ in 0..rows.len().min(120) {
             scope.spawn(|| {
                 while let Some(row) = rows.get(next.fetch_add(1, Ordering::SeqCst)) {
                     check(row);

@@ -41,52 +41,6 @@ fn delete_image_keeps_the_connection_of_a_refusal() {
     assert_eq!(gateway.connections(), 1);
 }
 
-#[test]
-fn delete_image_survives_a_server_that_closes_just_after_a_response() {
-    for header in ["", "Connection: close\r\n"] {
-        let gateway = Gateway::start(move |exchange| {
-            let response = exchange.serve();
-            exchange.send(response.replacen("\r\n", &format!("\r\n{header}"), 1));
-            Then::Close
-        });
-        assert_all_deleted(&gateway, 100);
-        assert_eq!(gateway.requests().len(), 100, "each was served once");
-    }
-}
-
-#[test]
-fn delete_image_survives_a_server_that_closes_as_the_next_request_arrives() {
-    let served = Mutex::new(HashMap::<usize, u32>::new());
-    let gateway = Gateway::start(move |exchange| {
-        let mut served = served.lock().unwrap();
-        let count = served.entry(exchange.request.connection).or_default();
-        *count += 1;
-        if *count == 2 {
-            return Then::Close;
-        }
-        let response = exchange.serve();
-        exchange.send(response);
-        Then::KeepAlive
-    });
-    assert_all_deleted(&gateway, 4);
-    // The first was served at once, each of the others on its second attempt.
-    assert_eq!(gateway.requests().len(), 1 + 2 * 3);
-}
-
-#[test]
-fn delete_image_survives_a_server_that_sends_more_than_its_response() {
-    let gateway = Gateway::start(|exchange| {
-        let response = exchange.serve();
-        exchange.send(response);
-        // Late enough for the client to keep the connection: as its next request arrives.
-        exchange.wait_for_input();
-        exchange.send("0\r\n\r\n");
-        Then::KeepAlive
-    });
-    assert_all_deleted(&gateway, 4);
-    assert_eq!(gateway.connections(), 4);
-}
-
 /// How many of the requests for one image fail, none, one or two, and more from the same seed.
 fn faults(target: &str) -> (usize, u64) {
     let mut hasher = DefaultHasher::new();

@@ -6,9 +6,9 @@ use std::time::Duration;
 use ncloud_container_registry::ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ncloud_container_registry::ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ncloud_container_registry::ureq::{config::Config, http::Uri};
-use ncloud_container_registry::{Client, ClientBuilder, ErrorKind, Region, ureq};
+use ncloud_container_registry::{Client, ErrorKind, Region, ureq};
 
-use crate::gateway::{ACCESS_KEY, Gateway, SECRET_KEY, Then, response};
+use crate::gateway::{ACCESS_KEY, Gateway, SECRET_KEY, response};
 use crate::{builder, builder_at, child, credentials, if_child};
 
 /// The URL or the error that [`Client::from_env`] comes to, with keys and `settings`.
@@ -122,32 +122,6 @@ fn from_code_says_which_of_the_two_is_wrong() {
             format!("unknown {wrong}: expected {CODES}")
         );
     }
-}
-
-#[test]
-fn builder_from_env_takes_an_agent() {
-    if_child(|| {
-        let agent = ureq::Agent::config_builder().accept("x/custom").build();
-        let builder = ClientBuilder::from_env().unwrap().agent(agent.new_agent());
-        builder.build().unwrap().delete_image("r", "i").unwrap();
-        String::new()
-    });
-    let gateway = Gateway::with(&["r/i"]);
-    let url = gateway.url();
-    let environment = [
-        ("NCLOUD_ACCESS_KEY_ID", ACCESS_KEY),
-        ("NCLOUD_SECRET_ACCESS_KEY", SECRET_KEY),
-        ("NCR_API_URL", &*url),
-    ];
-    child("settings::builder_from_env_takes_an_agent", &environment);
-    assert_eq!(gateway.requests()[0].header("accept"), ["x/custom"]);
-}
-
-#[test]
-fn from_env_asks_for_keys_before_the_region() {
-    if_child(|| format!("{:?}", Client::from_env().unwrap_err().kind()));
-    let name = "settings::from_env_asks_for_keys_before_the_region";
-    assert_eq!(child(name, &[("NCLOUD_SITE", "moon")]), "Credentials");
 }
 
 #[cfg(unix)]
@@ -406,60 +380,4 @@ fn agent_bounds_three_timeouts_where_its_own_are_shorter() {
     assert_eq!(noted[3], ms(90_000));
     let longest = ureq::Agent::config_builder().timeout_connect(Some(Duration::MAX));
     assert_share(timeouts(longest.build(), None, 1)[0], 60.0, None);
-}
-
-#[test]
-fn timeout_and_max_attempts_can_be_as_large_as_their_types() {
-    let gateway = Gateway::with(&["r/i"]);
-    let agent = ureq::Agent::config_builder()
-        .timeout_global(Some(Duration::MAX))
-        .timeout_connect(Some(Duration::MAX))
-        .timeout_resolve(Some(Duration::MAX))
-        .build()
-        .new_agent();
-    let client = builder(&gateway)
-        .agent(agent)
-        .timeout(Duration::MAX)
-        .max_attempts(u32::MAX)
-        .build()
-        .unwrap();
-    client.delete_image("r", "i").unwrap();
-    assert_eq!(gateway.images(), [""; 0]);
-}
-
-#[test]
-fn agent_with_a_shorter_timeout_ends_a_call() {
-    let gateway = Gateway::with(&["r/i"]);
-    gateway.script(|exchange| {
-        exchange.wait_for_close();
-        Then::Close
-    });
-    let agent = ureq::Agent::config_builder()
-        .timeout_global(Some(Duration::from_millis(50)))
-        .build()
-        .new_agent();
-    let client = builder(&gateway)
-        .agent(agent)
-        .max_attempts(1)
-        .build()
-        .unwrap();
-    let error = client.delete_image("r", "i").unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Timeout);
-}
-
-#[test]
-fn agent_for_https_alone_sends_nothing_to_loopback_http() {
-    let gateway = Gateway::with(&["r/i"]);
-    let agent = ureq::Agent::config_builder()
-        .https_only(true)
-        .build()
-        .new_agent();
-    let client = builder(&gateway).agent(agent).build().unwrap();
-    let error = client.delete_image("r", "i").unwrap_err();
-    assert_eq!(
-        (error.kind(), error.attempts()),
-        (ErrorKind::InvalidInput, 1)
-    );
-    assert!(!error.may_have_been_deleted());
-    assert_eq!(gateway.connections(), 0);
 }

@@ -7,7 +7,7 @@ use ncloud_container_registry::{Client, ErrorKind, Region};
 use proptest::prelude::*;
 
 use crate::gateway::{Gateway, Then};
-use crate::{builder, client, credentials};
+use crate::{builder, credentials};
 
 fn at_korea() -> Client {
     Client::new(Region::Korea, credentials())
@@ -202,20 +202,6 @@ proptest! {
             prop_assert_eq!(pairs, expected);
         }
     }
-}
-
-#[test]
-fn sign_request_can_be_sent_for_the_services_words() {
-    let gateway = Gateway::with(&[]);
-    let path = ["repositories", "no"];
-    let request = client(&gateway).sign_request(Method::GET, &path, &[]);
-    let agent = ureq::agent();
-    let request = agent.configure_request(request.unwrap());
-    let request = request.http_status_as_error(false).build();
-    let mut response = agent.run(request).unwrap();
-    assert_eq!(response.status(), 404);
-    let body = response.body_mut().read_to_string().unwrap();
-    assert!(body.contains("not found"), "{body}");
 }
 
 #[test]

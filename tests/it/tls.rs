@@ -18,7 +18,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use crate::gateway::{ACCESS_KEY, Gateway};
 use crate::proxy::{self, Proxy, read_head};
 use crate::responses::NETWORK;
-use crate::{BOUND, Background, builder_at, child, if_child, serve_one};
+use crate::{BOUND, builder_at, child, if_child, serve_one};
 
 /// An authority that signs servers' certificates.
 struct Authority {
@@ -291,28 +291,6 @@ fn may_have_been_deleted_is_true_after_plain_text_in_place_of_a_response() {
 }
 
 #[test]
-fn delete_image_retries_a_handshake_that_breaks_off() {
-    let authority = Authority::new("ours");
-    for provider in providers() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let server = Background::start(move || {
-            for _ in 0..3 {
-                let (mut stream, _) = listener.accept().unwrap();
-                stream.set_read_timeout(Some(BOUND)).unwrap();
-                let _ = stream.read(&mut [0; 4096]);
-            }
-        });
-        let outcome = delete_at(address, agent(provider, &authority.certificate));
-        let error = outcome.unwrap_err();
-        assert_eq!((error.kind(), error.attempts()), (ErrorKind::Transport, 3));
-        // The advice stands where the outcome is unknown, too.
-        assert!(error.to_string().contains(NETWORK), "{error}");
-        server.finish();
-    }
-}
-
-#[test]
 fn delete_image_goes_through_the_proxy_of_the_environment() {
     if_child(delete_as_the_environment_says);
     let authority = Authority::new("ours");
@@ -342,20 +320,6 @@ fn delete_image_goes_through_the_proxy_of_the_environment() {
     let text = run(&[api_url, ("HTTPS_PROXY", &proxy_url)]);
     assert!(text.contains("certificate"), "{text}");
     assert_eq!(proxy.targets(), [connect, connect]);
-
-    // A host that needs no proxy gets none.
-    let front = Front::new(authority.server("127.0.0.1", 2999), &gateway);
-    gateway.put(["r/i"]);
-    let direct = format!("https://{}/ncr/api/v2", front.address);
-    let outcome = run(&[
-        ("API_URL", &direct),
-        ("HTTPS_PROXY", &proxy_url),
-        ("NO_PROXY", "127.0.0.1"),
-        ("ROOT", &root),
-    ]);
-    assert_eq!(outcome, "deleted");
-    assert_eq!(gateway.images(), [""; 0]);
-    assert_eq!(proxy.targets().len(), 2);
 }
 
 #[test]
@@ -374,36 +338,6 @@ fn display_names_a_proxy_that_does_not_speak_tls() {
         assert!(text.contains(&through) && text.contains(NETWORK), "{text}");
         proxy.finish();
     }
-}
-
-#[test]
-fn delete_image_goes_through_a_socks_proxy_of_the_environment() {
-    if_child(delete_as_the_environment_says);
-    let authority = Authority::new("ours");
-    let gateway = Gateway::with(&[]);
-    let root = BASE64_STANDARD.encode(&authority.certificate);
-    // With socks5h the proxy looks up the host, with socks5 the client does.
-    #[rustfmt::skip] // one row a line
-    let rows = [
-        ("socks5h", "ncr.example.com", r"\x03\x0fncr.example.com\x01\xbb"),
-        ("socks5", "127.0.0.1", r"\x01\x7f\x00\x00\x01\x01\xbb"),
-    ];
-    for (scheme, host, target) in rows {
-        gateway.put(["r/i"]);
-        let front = Front::new(authority.server(host, 2999), &gateway);
-        let proxy = Proxy::socks5(front.address);
-        let outcome = child(
-            "tls::delete_image_goes_through_a_socks_proxy_of_the_environment",
-            &[
-                ("API_URL", &*format!("https://{host}/ncr/api/v2")),
-                ("ALL_PROXY", &format!("{scheme}://{}", proxy.address)),
-                ("ROOT", &root),
-            ],
-        );
-        assert_eq!(outcome, "deleted", "{scheme}");
-        assert_eq!(proxy.targets(), [target]);
-    }
-    assert_eq!(gateway.images(), [""; 0]);
 }
 
 /// As a company's authority is trusted, once it is in the system's store.
