@@ -49,7 +49,7 @@ enum Deletes {
     Yes,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum End {
     KeepsConnection,
     Closes,
@@ -187,7 +187,7 @@ fn errors_of_connecting() -> Vec<Fault> {
     causes.map(|cause| fault(cause).retried()).collect()
 }
 
-/// Each with and without a deletion before.
+/// Each with a deletion before, and those that take no time without one, too.
 #[rustfmt::skip] // one row a line
 fn lost_responses() -> Vec<Fault> {
     use ErrorKind as K;
@@ -207,8 +207,9 @@ fn lost_responses() -> Vec<Fault> {
         let cause = Cause::Response(deletes, bytes.to_owned(), end);
         Fault::new(cause, Opening::MaybeDeleted, kind).retried()
     };
-    let both = |row| [fault(Deletes::No, row), fault(Deletes::Yes, row)];
-    rows.into_iter().flat_map(both).collect()
+    let deleted = rows.iter().map(|row| fault(Deletes::Yes, *row));
+    let closed = rows.iter().filter(|(_, end, _)| *end == End::Closes);
+    closed.map(|row| fault(Deletes::No, *row)).chain(deleted).collect()
 }
 
 #[rustfmt::skip] // one row a line

@@ -154,6 +154,7 @@ fn may_have_been_deleted_is_false_if_a_socks_proxy_refuses() {
     rows.push((2, 0, TlsProvider::Rustls, false)); // a password, which it was not given
     rows.push((0xff, 0, TlsProvider::Rustls, false));
     rows.push((0, 5, TlsProvider::NativeTls, true));
+    rows.push((0, 0, TlsProvider::Rustls, true)); // no refusal: the host closes the connection
     in_parallel(&rows, |(method, reply, provider, is_unknown)| {
         let (method, reply) = (*method, *reply);
         let (address, server) = serve_one(move |stream| {
