@@ -1,4 +1,4 @@
-// The first definition of a link wins, so these replace README's, which lead to another site.
+// The first definition of a link wins, so these replace README's, which point to docs.rs.
 //! [`Client::builder`]: Client::builder
 //! [`Client::from_env`]: Client::from_env
 //! [`Credentials`]: Credentials
@@ -34,8 +34,8 @@ pub use ureq;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longer than any call needs. Centuries overflow `Instant`, and ureq would panic.
 const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
-/// The first may be lost, the second then gets a 409 while the first is still at work, and the third
-/// a 404 that proves the deletion.
+/// The first may be lost, the second then gets a 409 while the first is still at work, and the
+/// third a 404 that proves the deletion.
 const DEFAULT_MAX_ATTEMPTS: u32 = 3;
 
 /// Deletes images from the registries of one region, and reads from its API.
@@ -84,8 +84,8 @@ impl Client {
     }
 
     /// Creates a builder for a client with other settings. `api_url` is a [`Region`], or an API URL
-    /// with its path, such as `https://ncr.apigw.ntruss.com/ncr/api/v2`. (Some of the vendor's pages
-    /// call the host alone the API URL. Requests without the path fail.)
+    /// with its path, such as `https://ncr.apigw.ntruss.com/ncr/api/v2`. (Some of the vendor's
+    /// pages call the host alone the API URL. Requests without the path fail.)
     ///
     /// A URL must be `https`, or `http` to a loopback address or `localhost`, and must have no user
     /// info, query or fragment. Its path may have unreserved characters ([RFC 3986], section 2.3)
@@ -127,11 +127,11 @@ impl Client {
 
     /// Deletes the image `image_name`, with all of its tags, from `registry`.
     ///
-    /// Both names are passed unencoded (`hello/world`). `Ok` means that the image is gone. Either the
-    /// service confirmed the deletion (204, or 200 or 201 with `Content-Length: 0`), or the outcome
-    /// of an attempt was unknown and the service then reported that there is no such image. It
-    /// reports a missing registry in the same way, so after an unknown outcome a misspelt registry
-    /// is `Ok`, too.
+    /// Both names are passed unencoded (`hello/world`). `Ok` means that the image is gone. Either
+    /// the service confirmed the deletion (204, or 200 or 201 with `Content-Length: 0`), or the
+    /// outcome of an attempt was unknown and the service then reported that there is no such image.
+    /// It reports a missing registry in the same way, so after an unknown outcome a misspelt
+    /// registry is `Ok`, too.
     ///
     /// Source: [Delete image](https://api.ncloud-docs.com/docs/en/containerregistry-deleteimage).
     ///
@@ -140,7 +140,7 @@ impl Client {
     /// [`ErrorKind::InvalidInput`] for a name that cannot exist, before anything is sent;
     /// [`ErrorKind::NotFound`] if the registry has no such image; the other kinds, except
     /// [`Credentials`](ErrorKind::Credentials), as [`ErrorKind`] describes them.
-    /// [`may_have_been_deleted`](Error::may_have_been_deleted) tells whether the outcome is unknown.
+    /// [`may_have_been_deleted`](Error::may_have_been_deleted) tells if the outcome is unknown.
     ///
     /// # Examples
     ///
@@ -154,19 +154,20 @@ impl Client {
         self.run(&Method::DELETE, &path, &[]).map(drop)
     }
 
-    /// Deletes an image as [`delete_image`](Client::delete_image) does, but does not treat a missing
-    /// image as an error: `true` if it was deleted, `false` if it did not exist.
+    /// Deletes an image as [`delete_image`](Client::delete_image) does, but does not treat a
+    /// missing image as an error: `true` if it was deleted, `false` if it did not exist.
     ///
-    /// `true` can also mean that the outcome of an attempt was unknown and the service then reported
-    /// that there is no such image (or registry, if that is misspelt). `false` can also mean that the
-    /// registry is misspelt, or that a gateway in front of the service sent the 404. The service may
-    /// send a 500 for a missing image. That is an error, since a 500 proves nothing;
+    /// `true` can also mean that the outcome of an attempt was unknown and the service then
+    /// reported that there is no such image (or registry, if that is misspelt). `false` can also
+    /// mean that the registry is misspelt, or that a gateway in front of the service sent the 404.
+    /// The service may send a 500 for a missing image. That is an error, since a 500 proves
+    /// nothing;
     /// [`may_have_been_deleted`](Error::may_have_been_deleted) shows how to find out.
     ///
     /// # Errors
     ///
-    /// As for [`delete_image`](Client::delete_image), except that [`ErrorKind::NotFound`] is rare: an
-    /// attempt's outcome was unknown, and the 404 that followed may be that of another gateway.
+    /// As for [`delete_image`](Client::delete_image), except that [`ErrorKind::NotFound`] is rare:
+    /// an attempt's outcome was unknown, and the 404 that followed may be that of another gateway.
     ///
     /// # Examples
     ///
@@ -186,12 +187,12 @@ impl Client {
         }
     }
 
-    /// Signs the request that [`delete_image`](Client::delete_image) would send now, without sending
-    /// it, for a dry run.
+    /// Signs the request that [`delete_image`](Client::delete_image) would send now, without
+    /// sending it, for a dry run.
     ///
-    /// The signature is valid for 5 minutes, the request has the settings that
-    /// [`sign_request`](Client::sign_request) describes, and its `Debug` hides the signature and the
-    /// access key.
+    /// The signature is valid for 5 minutes. The request has the settings that
+    /// [`sign_request`](Client::sign_request) describes, and its `Debug` hides the signature and
+    /// the access key.
     ///
     /// # Errors
     ///
@@ -224,13 +225,14 @@ impl Client {
     /// Sends a `GET` request and returns the body of the response, a JSON object of the service.
     /// `path` has the segments below the API URL, `query` the parameters, both unencoded.
     ///
-    /// A call has the attempts, waits and timeouts of a deletion. A response of more than 1 MiB is an
-    /// error. A list of images comes in pages, each an object with `count`, `results` (of which each
-    /// has a `name`, and `last_updated` in milliseconds since 1970) and `next`, the number of the
-    /// next page or null. The example `list_images` reads all of them.
+    /// A call has the attempts, waits and timeouts of a deletion. A response of more than 1 MiB is
+    /// an error. A list of images comes in pages, each an object with `count`, `results` (of which
+    /// each has a `name`, and `last_updated` in milliseconds since 1970) and `next`, the number of
+    /// the next page or null. The example `list_images` reads all of them.
     ///
-    /// Sources: [Get image list](https://api.ncloud-docs.com/docs/en/containerregistry-getimagelist),
-    /// [Get image details](https://api.ncloud-docs.com/docs/en/containerregistry-getimagedetail).
+    /// Sources: [Get image
+    /// list](https://api.ncloud-docs.com/docs/en/containerregistry-getimagelist), [Get image
+    /// details](https://api.ncloud-docs.com/docs/en/containerregistry-getimagedetail).
     ///
     /// # Errors
     ///
@@ -253,8 +255,9 @@ impl Client {
         self.run(&Method::GET, path, query)
     }
 
-    /// Signs a request for any other operation of the API, such as deleting one tag, without sending
-    /// it. `path` has the segments below the API URL, `query` the parameters, both unencoded.
+    /// Signs a request for any other operation of the API, such as deleting one tag, without
+    /// sending it. `path` has the segments below the API URL, `query` the parameters, both
+    /// unencoded.
     ///
     /// The signature is valid for 5 minutes. The request carries its settings, which apply whatever
     /// agent runs it: those of the client's agent, the client's timeout, no redirects (a 3xx is
@@ -266,8 +269,8 @@ impl Client {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidInput`] for a path that a server could misread. A segment may contain
-    /// unreserved characters (RFC 3986, section 2.3) and `:`; it must not be empty or a dot segment.
-    /// The two segments after `repositories` are a registry and an image name, as
+    /// unreserved characters (RFC 3986, section 2.3) and `:`; it must not be empty or a dot
+    /// segment. The two segments after `repositories` are a registry and an image name, as
     /// [`delete_image`](Client::delete_image) accepts them; only `tags`, or `tags` and one tag, can
     /// follow. The method `DELETE` is for one tag, without a query.
     ///
@@ -312,8 +315,8 @@ impl Debug for Client {
     }
 }
 
-/// Returns the agent of a client that was given none. The feature `rustls` is on by default, so where both
-/// are on, somebody chose `native-tls`.
+/// Returns the agent of a client that was given none. The feature `rustls` is on by default, so
+/// where both are on, somebody chose `native-tls`.
 fn default_agent() -> ureq::Agent {
     let config = ureq::Agent::config_builder();
     #[cfg(feature = "native-tls")]
@@ -346,10 +349,10 @@ fn default_agent() -> ureq::Agent {
 pub struct ClientBuilder(Client);
 
 impl ClientBuilder {
-    /// Creates a builder from the environment. The keys come from [`Credentials::load`]. The API URL
-    /// comes from `NCR_API_URL` (see [`Client::builder`]) or, if that is not set, from the [`Region`]
-    /// that `NCLOUD_REGION` and `NCLOUD_SITE` name (`public`, `gov` or `fin`; `public` if not set or
-    /// empty).
+    /// Creates a builder from the environment. The keys come from [`Credentials::load`]. The API
+    /// URL comes from `NCR_API_URL` (see [`Client::builder`]) or, if that is not set, from the
+    /// [`Region`] that `NCLOUD_REGION` and `NCLOUD_SITE` name (`public`, `gov` or `fin`; `public`
+    /// if not set or empty).
     ///
     /// # Errors
     ///
@@ -376,24 +379,24 @@ impl ClientBuilder {
     /// agent that takes its proxy from the environment.
     ///
     /// Redirects are never followed, and `http` never uses a proxy. Three of the agent's timeouts
-    /// are bounded by [this crate's](ClientBuilder::timeout): global, resolve and connect. Its other
-    /// timeouts apply unchanged.
+    /// are capped by [this crate's](ClientBuilder::timeout): global, which bounds each attempt,
+    /// resolve and connect. Its other timeouts apply unchanged.
     ///
     /// The default connect timeout is 3 seconds. With a longer one, the system may be the first to
-    /// report that a host is down, as "no route to host". An open connection reports that as well, so
-    /// the outcome is then unknown.
+    /// report that a host is down, as "no route to host". An open connection reports that as well,
+    /// so the outcome is then unknown.
     ///
     /// # Proxy variables
     ///
-    /// ureq reads `ALL_PROXY`, then `HTTPS_PROXY`, then `HTTP_PROXY`, and uses each for `https`. It
-    /// skips a value that it cannot parse, and connects directly if none is left. `NO_PROXY` is
+    /// ureq uses the first of `ALL_PROXY`, `HTTPS_PROXY` and `HTTP_PROXY` that is set, for `https`.
+    /// It skips a value that it cannot parse, and connects directly if none is left. `NO_PROXY` is
     /// separated by commas without spaces; `.example.com` matches subdomains, not the domain
     /// itself, and address ranges are not supported.
     ///
     /// # Root certificates
     ///
     /// With the feature `native-tls`, a company's certificate authority is trusted if the system
-    /// trusts it, and `SSL_CERT_FILE` is obeyed. `rustls` ignores that variable; load the
+    /// trusts it, and OpenSSL obeys `SSL_CERT_FILE`. `rustls` ignores that variable; load the
     /// authority's PEM file:
     ///
     /// ```no_run
@@ -414,8 +417,8 @@ impl ClientBuilder {
     /// # Panics
     ///
     /// ureq panics while sending if the agent needs what ureq was built without, such as a TLS
-    /// provider or its roots, or has a timeout of centuries. An agent for `native-tls` must set both
-    /// the provider and the roots:
+    /// provider or its roots, or has a timeout of centuries. An agent for `native-tls` must set
+    /// both the provider and the roots:
     ///
     /// ```no_run
     /// # #[cfg(feature = "native-tls")] {
@@ -438,12 +441,12 @@ impl ClientBuilder {
     /// Sets the time that a call may take, with all its attempts and waits. Default: 60 seconds. It
     /// is capped at a day.
     ///
-    /// An attempt may take half of the remaining time, or all of it if it is the last. So a call
-    /// that hangs once still has a second attempt, and the service has half of the timeout to
+    /// An attempt may take half of the remaining time, or all of it if no other can follow. So a
+    /// call that hangs once still has a second attempt, and the service has half of the timeout to
     /// respond. Looking up the host may take a quarter of the attempt's time. So may connecting,
-    /// including TLS, but no more than 3 seconds, or than the connect timeout of the
-    /// [agent](ClientBuilder::agent) if it has one. Less than about 5 seconds leaves too little for a
-    /// TLS handshake across an ocean.
+    /// including TLS (to a proxy and through it, each), but no more than 3 seconds, or than the
+    /// connect timeout of the [agent](ClientBuilder::agent) if it has one. Less than about 5
+    /// seconds leaves too little for a TLS handshake across an ocean.
     ///
     /// Only a proxy that sends its response to CONNECT byte by byte can make a call exceed the
     /// timeout by more than a moment.
@@ -646,9 +649,9 @@ impl Credentials {
     /// ncloud_secret_access_key = ...
     /// ```
     ///
-    /// The default section is what stands above the first section header or under `[DEFAULT]`.
-    /// Section names are case-insensitive. Keys of other sections are never used. A `~` in `path` is
-    /// not expanded.
+    /// The default section has the lines above the first section header and those under
+    /// `[DEFAULT]`. Section names are case-insensitive. Keys of other sections are never used. A
+    /// `~` in `path` is not expanded.
     ///
     /// # Errors
     ///
@@ -664,7 +667,7 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// As for [`from_file`](Credentials::from_file). An empty `profile` names no section.
+    /// As for [`from_file`](Credentials::from_file), and if `profile` is empty.
     pub fn from_profile(path: impl AsRef<Path>, profile: &str) -> Result<Credentials, Error> {
         let path = path.as_ref();
         let shown = printable(&path.to_string_lossy());
@@ -679,11 +682,11 @@ impl Credentials {
         Credentials::new(access_key, secret_key)
     }
 
-    /// Reads credentials from the platform's usual places: the environment, as
-    /// [`from_env`](Credentials::from_env) does, if any of its four variables is set, even if empty;
-    /// otherwise the file `.ncloud/configure` in the home directory (`HOME`, on Windows
-    /// `USERPROFILE`), as [`from_profile`](Credentials::from_profile) does, with the section that
-    /// `NCLOUD_PROFILE` names, or the default section if that is not set.
+    /// Reads credentials from the platform's usual places. If any of the four variables of
+    /// [`from_env`](Credentials::from_env) is set, even if empty, they come from the environment.
+    /// Otherwise they come from the file `.ncloud/configure` in the home directory (`HOME`, on
+    /// Windows `USERPROFILE`): from the section that `NCLOUD_PROFILE` names, as for
+    /// [`from_profile`](Credentials::from_profile), or the default section if that is not set.
     ///
     /// # Errors
     ///
@@ -770,6 +773,7 @@ impl Debug for Credentials {
 /// Finds a key in the environment by its two names.
 fn key_from_env(what: &str, [first, second]: [&str; 2]) -> Result<String, Error> {
     let (name, key) = match (env_var(first), env_var(second)) {
+        // An empty key is refused, whatever the other name has.
         (_, Some(empty)) if empty.is_empty() => (second, empty),
         (Some(key), Some(other)) if key != other && !key.is_empty() => {
             return Err(Error::credentials(format!(
@@ -781,7 +785,7 @@ fn key_from_env(what: &str, [first, second]: [&str; 2]) -> Result<String, Error>
         (None, Some(key)) => (second, key),
         (None, None) => {
             return Err(Error::credentials(format!(
-                "no {what}: set {first}; the key file is not read while a key variable is set"
+                "no {what}: set {first}; with a key variable set, the key file is not read"
             )));
         }
     };
@@ -796,14 +800,14 @@ fn read_key_file(path: &Path) -> io::Result<String> {
     if content.len() > MAX_KEY_FILE {
         return Err(io::Error::other("it is longer than 64 KiB"));
     }
-    // Comments may be in any encoding; a key that is not ASCII is refused.
+    // Comments may be in any encoding that contains ASCII; a key that is not ASCII is refused.
     let text = String::from_utf8_lossy(&content).replace("\r\n", "\n");
     let text = text.trim_start_matches('\u{feff}');
     // What some editors show as the end of a line, and others not at all, could hide a header.
     let is_hiding = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
     if text.contains(|c| is_hiding(c) || matches!(c, '\u{2028}' | '\u{2029}')) {
         return Err(io::Error::other(
-            "it is not plain text in UTF-8, since it contains control characters",
+            "it contains control characters; save it as plain text in UTF-8",
         ));
     }
     Ok(text.to_owned())
@@ -849,9 +853,9 @@ fn key_in_file<'a>(
     }
 }
 
-/// Returns the name of the section that a line opens. A header that is not closed, not in UTF-8, not
-/// at the start of its line or like a setting, opens a section too, but one without a name, which no
-/// profile can select. Neither a comment nor the value of a setting opens a section.
+/// Returns the name of the section that a line opens: any line with a `[` that is neither a comment
+/// nor a setting, whose key is one word. If the header is not closed, not in UTF-8, contains `=` or
+/// has text in front of it, the section has no name, so no profile can select it.
 fn section_opened_by(line: &str) -> Option<&str> {
     let (before, after) = line.trim_ascii_start().split_once('[')?;
     let is_comment = before.starts_with(['#', ';']);
@@ -865,8 +869,8 @@ fn section_opened_by(line: &str) -> Option<&str> {
     Some(if has_name { name.trim_ascii() } else { "" })
 }
 
-/// Percent-encodes one path segment: the unreserved characters `A-Z a-z 0-9 - . _ ~` are kept; every
-/// other byte of the UTF-8 text becomes `%XX` with upper-case digits.
+/// Percent-encodes one path segment: the unreserved characters `A-Z a-z 0-9 - . _ ~` are kept;
+/// every other byte of the UTF-8 text becomes `%XX` with upper-case digits.
 ///
 /// Source: [RFC 3986](https://www.rfc-editor.org/rfc/rfc3986), sections 2.1 and 2.3.
 ///
@@ -1009,9 +1013,10 @@ impl Error {
         self.0.status
     }
 
-    /// Returns the body of the last response, for people to read: its first 512 characters, then
-    /// escaped for a terminal, with the access key masked. The service's bodies are JSON; their
-    /// `details` often explain the problem.
+    /// Returns the body of the last response, for people to read: the access key masked, then its
+    /// first 512 characters, escaped for a terminal. The service's bodies are JSON; their `details`
+    /// often explain the problem. `None` if it was empty, or the body of a redirect that contains
+    /// an `@` and so perhaps a password.
     pub fn body(&self) -> Option<&str> {
         self.0.body.as_deref()
     }
@@ -1023,7 +1028,8 @@ impl Error {
     }
 
     /// Returns how long the service asked to wait before the next request: `Retry-After` in seconds
-    /// (RFC 9110, section 10.2.3), capped at `u32::MAX` of them. Its other form, a date, is ignored.
+    /// (RFC 9110, section 10.2.3), capped at `u32::MAX` of them. Its other form, a date, is
+    /// ignored.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
@@ -1127,7 +1133,7 @@ impl Display for Error {
         }
         f.write_str(match error.kind {
             _ if error.may_have_been_deleted => "; run it again, or look whether it still exists",
-            ErrorKind::Server => "; run it again later",
+            ErrorKind::Server if error.is_transient => "; run it again later",
             _ => "",
         })
     }
@@ -1144,8 +1150,8 @@ impl std::error::Error for Error {}
 
 // What is refused, before anything is sent.
 
-/// Allows what a header can carry (RFC 9110, section 5.5), but no quotation marks or comments, which
-/// would become part of the key. What else a valid key looks like is for the service to say.
+/// Allows what a header can carry (RFC 9110, section 5.5), but no quotation marks or comments,
+/// which would become part of the key. What else a valid key looks like is for the service to say.
 fn check_key(what: &str, key: &str) -> Result<(), Error> {
     let why = if key.is_empty() {
         "it is empty"
@@ -1186,11 +1192,11 @@ fn check_image_name(image_name: &str) -> Result<(), Error> {
     if is_image_name(image_name) && !has_host {
         return Ok(());
     }
-    // Behind another host, the same name is another image, so that hint has no name.
+    // The name without its host is not quoted: it may be the name of another image here.
     let (untagged, tag) = image_name.split_at(image_name.find([':', '@']).unwrap_or(0));
     let pass_untagged = format!(
-        "has a tag or digest; for the image with all its tags, pass \"{untagged}\"; for one tag, use \
-         sign_request"
+        "has a tag or digest; for the image with all its tags, pass \"{untagged}\"; for one tag, \
+         use sign_request"
     );
     let why = if has_host {
         "begins with a host; pass the name without its host, if it is in this registry and region"
@@ -1236,8 +1242,8 @@ fn check_path(path: &[&str]) -> Result<(), Error> {
     match segments.iter().find(|segment| !is_plain_segment(segment)) {
         None => Ok(()),
         Some(segment) => Err(Error::invalid(format!(
-            "the segment \"{}\" may have only letters, digits, - . _ ~ and :, and must not be empty, \
-             . or ..; pass it unencoded",
+            "the segment \"{}\" may have only letters, digits, - . _ ~ and :, and must not be \
+             empty, . or ..; pass it unencoded",
             printable(segment)
         ))),
     }
@@ -1297,14 +1303,14 @@ fn safe_api_url(api_url: &str) -> Option<String> {
 // How a request is built and sent.
 
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
-/// No attempt begins with less than an eighth of the call's timeout left: a request without time for
-/// a response would turn a certain "not deleted" into a "may have been deleted".
+/// No attempt begins with less than an eighth of the call's timeout left: a request without time
+/// for a response would turn a certain "not deleted" into a "may have been deleted".
 const MIN_TIME_DIVISOR: u32 = 8;
 /// Looking up the host, connecting to a proxy and connecting through it may each take a quarter of
 /// an attempt. They end before the attempt does, so a timeout there proves that nothing was sent.
 const SETUP_TIME_DIVISOR: u32 = 4;
-/// After 3.1 s, Linux reports a host that is down as "no route to host". That proves nothing, since an
-/// open connection reports it as well. A timeout of connecting proves that nothing was sent.
+/// After 3.1 s, Linux reports a host that is down as "no route to host". That proves nothing, since
+/// an open connection reports it as well. A timeout of connecting proves that nothing was sent.
 const MAX_CONNECT_TIME: Duration = Duration::from_secs(3);
 /// The most that the first wait takes, so that a few attempts outlast a restart of the service.
 const MAX_FIRST_WAIT_MS: u64 = 1000;
@@ -1328,13 +1334,28 @@ enum Outcome {
     ImageAbsent,
 }
 
+/// The words of the error come from `judge_response` or `judge_error`.
+impl Failure {
+    /// A failure after which the same call may succeed.
+    fn transient(kind: ErrorKind, outcome: Outcome) -> Failure {
+        let mut failure = Failure::permanent(kind, outcome);
+        failure.error.0.is_transient = true;
+        failure
+    }
+
+    fn permanent(kind: ErrorKind, outcome: Outcome) -> Failure {
+        let error = Error::new(kind, "");
+        Failure { error, outcome }
+    }
+}
+
 impl Client {
     /// Sends requests until one succeeds or fails for good, or the attempts or the time run out.
     /// Deleting and reading are idempotent, so an attempt whose outcome is unknown can be repeated.
     fn run(&self, method: &Method, path: &[&str], query: &[(&str, &str)]) -> Result<String, Error> {
         let about = |error: Error| error.about(method, path);
         if self.lacks_tls && self.api_url.starts_with("https:") {
-            let text = "built without TLS; enable the feature rustls or native-tls";
+            let text = "this crate was built without TLS; enable the feature rustls or native-tls";
             return Err(about(Error::invalid(text)));
         }
         let started = Instant::now();
@@ -1387,6 +1408,7 @@ impl Client {
         let is_last = attempt_number >= self.max_attempts;
         let time = time_for_attempt(is_last, self.time_left(started), self.timeout);
         let agent_timeouts = self.agent.config().timeouts();
+        // Setup must end before either of these, which do not tell whether anything was sent.
         let time = shorter(
             agent_timeouts.per_call,
             shorter(agent_timeouts.global, time),
@@ -1525,9 +1547,10 @@ fn backoff(retry: u32) -> Duration {
 
 /// More than a page of 100 images, which has some 40 KiB.
 const MAX_BODY: usize = 1024 * 1024;
-/// Later, an error of connecting may be that of an open connection. On Linux, that reports that a
-/// host is unreachable when its retransmissions have run out: after 3.15 s with `tcp_retries2` at 3,
-/// the lowest value in use (tcp(7); 15 minutes by default). Other systems were not measured.
+/// An I/O error is taken for one of connecting only if it comes within this time of the attempt's
+/// start. A later one may come from an open connection: on Linux, that reports that a host is
+/// unreachable when its retransmissions have run out, after 3.15 s with `tcp_retries2` at 3, the
+/// lowest value in use (tcp(7); 15 minutes by default). Other systems were not measured.
 const CONNECT_ERROR_WINDOW: Duration = Duration::from_millis(if IS_LINUX { 2900 } else { 1000 });
 const IS_LINUX: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
@@ -1687,8 +1710,9 @@ fn is_from_connecting(error: &io::Error, elapsed: Duration) -> bool {
         | AddrNotAvailable | AddrInUse => true,
         _ => false,
     };
-    // The standard library gives a failed lookup an error kind that is unstable, so its text decides.
-    // The codes are those of too many open files (Unix, Windows) and of a failed lookup (Windows).
+    // The standard library gives a failed lookup an error kind that is unstable, so its text
+    // decides. The codes are those of too many open files (Unix, Windows) and of a failed lookup
+    // (Windows).
     (is_from_connecting && elapsed < CONNECT_ERROR_WINDOW)
         || error.to_string().starts_with("failed to lookup address")
         || matches!(error.raw_os_error(), Some(23 | 24 | 10024 | 11001..=11004))
@@ -1706,20 +1730,6 @@ fn is_from_open_connection(error: &io::Error) -> bool {
         BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | Interrupted
         | OutOfMemory | TimedOut | UnexpectedEof | WouldBlock => true,
         _ => matches!(error.raw_os_error(), Some(ENETRESET | ENOBUFS | ESHUTDOWN)),
-    }
-}
-
-impl Failure {
-    /// A failure after which the same call may succeed.
-    fn transient(kind: ErrorKind, outcome: Outcome) -> Failure {
-        let mut failure = Failure::permanent(kind, outcome);
-        failure.error.0.is_transient = true;
-        failure
-    }
-
-    fn permanent(kind: ErrorKind, outcome: Outcome) -> Failure {
-        let error = Error::new(kind, "");
-        Failure { error, outcome }
     }
 }
 
@@ -1760,11 +1770,12 @@ impl Client {
         let flaw = match &response.length {
             Err(cause) => format!(", truncated ({})", printable(&cause.to_string())),
             Ok(_) if response.is_complete() || status == 204 => String::new(),
-            Ok(_) => ", incomplete or longer than 1 MiB".to_owned(),
+            Ok(length) if *length > MAX_BODY => ", longer than 1 MiB".to_owned(),
+            Ok(_) => ", of unknown length".to_owned(),
         };
         match (status.as_u16(), header("Location")) {
             (200..=299, _) => format!("{status}{flaw}"),
-            (404, _) => format!("{status}{flaw} from {}", self.api_url),
+            (404, _) => format!("{status} from {}{flaw}", self.api_url),
             // What comes before an @ may be a password.
             (300..=399, Some(location)) if !location.contains('@') => {
                 format!("{status} to {location}")
@@ -1794,6 +1805,7 @@ impl Client {
         let what_failed = match (failure.error.0.kind, failure.outcome) {
             (ErrorKind::InvalidInput, _) => "the agent cannot send to",
             (_, Outcome::NoEffect) => "no connection to",
+            (ErrorKind::UnexpectedResponse, _) => "no HTTP response from",
             _ => "no response from",
         };
         let host = self.api_url.split('/').nth(2).unwrap_or_default(); // after "https:" and ""

@@ -7,8 +7,9 @@ use std::time::SystemTime;
 
 use crate::gateway::{ACCESS_KEY, Gateway, Request, SECRET_KEY, response};
 
-/// Where Cargo puts examples: beside the folder of the test's own executable. One that is older than
-/// what it is built from would be tested in its place: `cargo test --test it` builds no examples.
+/// Where Cargo puts examples: beside the folder of the test's own executable. One that is older
+/// than what it is built from would be tested in its place: `cargo test --test it` builds no
+/// examples.
 #[track_caller]
 fn executable(example: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();

@@ -29,7 +29,7 @@ struct Fault {
 enum Cause {
     /// Nothing is sent, since this happens before.
     Lookup(Lookup),
-    /// The gateway reads the request, perhaps deletes, sends these bytes, and ends so.
+    /// The gateway reads the request, perhaps deletes, sends these bytes, and ends this way.
     Response(Deletes, String, End),
 }
 
@@ -164,8 +164,8 @@ fn errors_of_connecting() -> Vec<Fault> {
     use io::ErrorKind::{AddrInUse, AddrNotAvailable, ConnectionRefused, HostUnreachable};
     use io::ErrorKind::{NetworkUnreachable, PermissionDenied};
     let lookups: Vec<_> = if cfg!(target_os = "linux") {
-        // ENOENT, EIO, EACCES, EBUSY, EINVAL, ENFILE, EMFILE, ENOPROTOOPT, EAFNOSUPPORT, EADDRINUSE,
-        // EADDRNOTAVAIL, ENETDOWN, ENETUNREACH, ECONNREFUSED, EHOSTDOWN, EHOSTUNREACH
+        // ENOENT, EIO, EACCES, EBUSY, EINVAL, ENFILE, EMFILE, ENOPROTOOPT, EAFNOSUPPORT,
+        // EADDRINUSE, EADDRNOTAVAIL, ENETDOWN, ENETUNREACH, ECONNREFUSED, EHOSTDOWN, EHOSTUNREACH
         let codes = [
             2, 5, 13, 16, 22, 23, 24, 92, 97, 98, 99, 100, 101, 111, 112, 113,
         ];
@@ -187,7 +187,7 @@ fn errors_of_connecting() -> Vec<Fault> {
     causes.map(|cause| fault(cause).retried()).collect()
 }
 
-/// Each with a deletion before, and those that take no time without one, too.
+/// Each after a deletion, and those that close the connection also without one.
 #[rustfmt::skip] // one row a line
 fn lost_responses() -> Vec<Fault> {
     use ErrorKind as K;
@@ -365,7 +365,7 @@ fn delete_despite(faults: &[&Fault]) -> (Result<(), Error>, Gateway) {
     // refusing a connection takes two seconds, which must fit into a quarter of it.
     let timeout = Duration::from_secs(if cfg!(windows) { 12 } else { 3 });
     let config = ureq::Agent::config_builder()
-        .max_idle_connections(0) // each attempt is led anew
+        .max_idle_connections(0) // each attempt opens a connection
         .timeout_global(Some(timeout))
         .build();
     let resolver = ScriptedResolver {
@@ -410,7 +410,7 @@ fn delete_image_tells_of_each_fault() {
 #[test]
 fn delete_image_tells_the_truth_after_every_pair_of_faults() {
     let mut statuses = statuses();
-    statuses.dedup_by_key(|fault| (fault.error, fault.is_retried)); // one stands for its like
+    statuses.dedup_by_key(|fault| (fault.error, fault.is_retried)); // one of each run of equals
     let faults = faults(statuses);
     let firsts = faults.iter().filter(|fault| fault.is_retried);
     let pairs: Vec<_> = firsts

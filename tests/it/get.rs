@@ -144,7 +144,7 @@ fn get_says_nothing_of_a_deletion() {
         ),
         (
             response("501 Not Implemented", "", ""),
-            "501 Not Implemented; run it again later".to_owned(),
+            "501 Not Implemented".to_owned(),
         ),
         (
             response("200 OK", "", "<html>"),
@@ -154,13 +154,21 @@ fn get_says_nothing_of_a_deletion() {
         ),
         (
             "HTTP/1.1 200 OK\r\n\r\n{}".to_owned(),
-            "200 OK, incomplete or longer than 1 MiB: {}; check the API URL with its path, and whether a proxy or a \
+            "200 OK, of unknown length: {}; check the API URL with its path, and whether a proxy or a \
              login page responded instead"
                 .to_owned(),
         ),
         (
             "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{".to_owned(),
             format!("200 OK, truncated (Peer disconnected): {{{NETWORK}"),
+        ),
+        (
+            "HTTP/2 200\r\n\r\n".to_owned(),
+            format!(
+                "no HTTP response from {}: protocol: http parse fail: invalid HTTP version; check the \
+                 API URL with its path, and whether a proxy or a login page responded instead",
+                gateway.address()
+            ),
         ),
         (
             String::new(),

@@ -245,8 +245,8 @@ fn from_file_uses_no_keys_that_nobody_pointed_at() {
 
 #[test]
 fn from_profile_finds_no_keys_below_a_header_that_is_hidden() {
-    let not_text = "no keys in PATH: it is not plain text in UTF-8, since it contains control \
-                    characters";
+    let not_text =
+        "no keys in PATH: it contains control characters; save it as plain text in UTF-8";
     // What an editor may show as the end of a line, or not at all.
     for hiding in [
         "\0", "\r", "\u{b}", "\u{c}", "\u{7f}", "\u{85}", "\u{2028}", "\u{2029}", "\u{1b}",
@@ -435,7 +435,7 @@ fn from_env_reads_every_name() {
         assert_env(&[(name, ""), other, first[0]], &empty);
     }
     let half = |what, name| {
-        format!("no {what} key: set {name}; the key file is not read while a key variable is set")
+        format!("no {what} key: set {name}; with a key variable set, the key file is not read")
     };
     assert_env(&[], &half("access", first[0].0));
     assert_env(&[first[1]], &half("access", first[0].0));
@@ -524,7 +524,7 @@ fn load_looks_into_the_environment_before_the_file() {
     home.assert_loads(test, &[], "F false");
     home.assert_loads(test, &ours, OURS);
     // A variable that is set, even if empty, points at the environment.
-    let half = "; the key file is not read while a key variable is set";
+    let half = "; with a key variable set, the key file is not read";
     for (name, value, expected) in [
         ("NCLOUD_ACCESS_KEY_ID", "x", half),
         ("NCLOUD_ACCESS_KEY", "x", half),

@@ -57,8 +57,8 @@ fn client(gateway: &Gateway) -> Client {
     builder(gateway).build().unwrap()
 }
 
-/// Most rows wait most of the time, so many of them share a core, but no more than a process has
-/// files for: one call at a time, each row with a few connections.
+/// Rows mostly wait, so up to 120 run at once. Only one test at a time does this, to stay within
+/// the limit on open files.
 fn in_parallel<T: Sync>(rows: &[T], check: impl Fn(&T) + Sync) {
     static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -74,7 +74,7 @@ fn in_parallel<T: Sync>(rows: &[T], check: impl Fn(&T) + Sync) {
     });
 }
 
-/// No thread of a test waits longer for the other side.
+/// The longest that a thread of a test waits for the other side.
 const BOUND: Duration = Duration::from_secs(20);
 
 /// The other side of a connection, in a thread of its own.
@@ -93,7 +93,7 @@ impl<T: Send + 'static> Background<T> {
     }
 }
 
-/// A server of one connection, which `serve` treats.
+/// A server of one connection, handled by `serve`.
 fn serve_one<T: Send + 'static>(
     serve: impl FnOnce(&mut TcpStream) -> T + Send + 'static,
 ) -> (SocketAddr, Background<T>) {

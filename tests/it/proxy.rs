@@ -201,7 +201,7 @@ fn delete_image_sends_nothing_over_https_if_built_without_tls() {
         assert!(!error.may_have_been_deleted());
         assert_eq!(
             error.to_string(),
-            "cannot delete r/i: built without TLS; enable the feature rustls or native-tls"
+            "cannot delete r/i: this crate was built without TLS; enable the feature rustls or native-tls"
         );
     }
     assert_eq!(gateway.connections(), 0);

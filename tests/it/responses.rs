@@ -133,7 +133,7 @@ fn display_tells_the_outcome_the_cause_and_what_to_do() {
             "200 OK",
             "Transfer-Encoding: gzip\r\n",
             "",
-            format!("may have been deleted: 200 OK, incomplete or longer than 1 MiB{UNEXPECTED}{FIND_OUT}"),
+            format!("may have been deleted: 200 OK, of unknown length{UNEXPECTED}{FIND_OUT}"),
         ),
         ("299 Odd", "", "", format!("may have been deleted: 299 <unknown status code>{UNEXPECTED}{FIND_OUT}")),
     ] {
@@ -173,7 +173,7 @@ fn display_of_a_404_says_where_it_comes_from() {
     let error = client(&gateway).delete_image("r", "i").unwrap_err();
     let url = gateway.url();
     let expected = format!(
-        "r/i was not deleted: 404 Not Found, incomplete or longer than 1 MiB from {url}: {{}}{UNEXPECTED}"
+        "r/i was not deleted: 404 Not Found from {url}, of unknown length: {{}}{UNEXPECTED}"
     );
     assert_eq!(error.to_string(), expected);
     // After an unknown outcome, the kind's own advice comes first.
@@ -251,7 +251,7 @@ pub const OF_A_GATEWAY: [&str; 7] = [
     r#"{"message":"there is no \"errorCode\":\"404\" here"}"#,
 ];
 
-/// 404s with a body that the service does not send: they prove nothing.
+/// 404s that do not say that the image is missing: they prove nothing.
 const OF_OTHERS: [&str; 15] = [
     "default backend - 404",
     "404 page not found\n",
