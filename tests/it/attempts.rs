@@ -129,7 +129,7 @@ fn timeout_ends_every_call() {
     ];
     in_parallel(&rows, |(what, behavior, kind, status)| {
         let gateway = Gateway::start(*behavior);
-        let timeout = seconds(2.0);
+        let timeout = seconds(4.0);
         let client = builder(&gateway).timeout(timeout).build().unwrap();
         let started = Instant::now();
         let error = client.delete_image("r", "i").unwrap_err();
@@ -143,7 +143,7 @@ fn timeout_ends_every_call() {
 
 #[test]
 fn timeout_ends_connecting_without_a_doubt() {
-    let timeout = seconds(2.0);
+    let timeout = seconds(4.0);
     let api_url = format!("http://{}", unresponsive_address());
     let client = builder_at(&api_url).timeout(timeout).build().unwrap();
     let started = Instant::now();
