@@ -1407,21 +1407,18 @@ impl Client {
         let method = request.method().clone();
         let is_last = attempt_number >= self.max_attempts;
         let time = time_for_attempt(is_last, self.time_left(started), self.timeout);
-        let agent_timeouts = self.agent.config().timeouts();
+        let limits = self.agent.config().timeouts();
         // Setup must end before either of these, which do not tell whether anything was sent.
-        let time = shorter(
-            agent_timeouts.per_call,
-            shorter(agent_timeouts.global, time),
-        );
+        let time = shorter(limits.per_call, shorter(limits.global, time));
         let setup_time = time / SETUP_TIME_DIVISOR;
-        let max_connect_time = agent_timeouts.connect.unwrap_or(MAX_CONNECT_TIME);
+        let connect_time = setup_time.min(limits.connect.unwrap_or(MAX_CONNECT_TIME));
         let mut config = self
             .agent
             .configure_request(request)
             .http_status_as_error(false)
             .timeout_global(Some(time))
-            .timeout_resolve(Some(shorter(agent_timeouts.resolve, setup_time)))
-            .timeout_connect(Some(setup_time.min(max_connect_time)));
+            .timeout_resolve(Some(shorter(limits.resolve, setup_time)))
+            .timeout_connect(Some(connect_time));
         if attempt_number > 1 {
             // Kept connections may all be dead, for example after a suspend: open a new one.
             config = config.max_idle_age(Duration::ZERO);
@@ -1616,9 +1613,8 @@ impl Response {
     }
 
     fn has_code_300(&self) -> bool {
-        let unquoted = self
-            .body
-            .replace(|c: char| c == '"' || c.is_whitespace(), "");
+        let is_ignored = |c: char| c == '"' || c.is_whitespace();
+        let unquoted = self.body.replace(is_ignored, "");
         unquoted.contains("Code:300,") || unquoted.contains("Code:300}")
     }
 
@@ -1746,9 +1742,8 @@ impl Client {
         error.trace_id = response.header("x-ncp-trace-id").map(server_text);
         let origin = response.header("x-ncp-apigw-response-origin");
         error.response_origin = origin.map(server_text);
-        error.retry_after = response
-            .header("Retry-After")
-            .and_then(|text| parse_retry_after(&text));
+        let retry_after = response.header("Retry-After");
+        error.retry_after = retry_after.as_deref().and_then(parse_retry_after);
         if error.status == Some(404) && response.has_code_300() {
             error.advice = "; check the API URL with its path, and the account's permissions";
         }
@@ -1809,21 +1804,13 @@ impl Client {
             _ => "no response from",
         };
         let host = self.api_url.split('/').nth(2).unwrap_or_default(); // after "https:" and ""
-        let proxy = self
-            .proxy()
-            .map(|proxy| format!(" through the proxy {}", host_and_port(proxy)));
-        let proxy = proxy.unwrap_or_default();
+        let proxy = self.proxy().map(host_and_port);
+        let proxy = proxy.map_or(String::new(), |proxy| format!(" through the proxy {proxy}"));
+        let seconds = (call_time.as_secs_f32() * 10.0).round() / 10.0;
+        let cause = printable(error.to_string().trim_start_matches("io: "));
         let cause = match error {
-            ureq::Error::Timeout(_) => {
-                format!(
-                    " within {} s",
-                    (call_time.as_secs_f32() * 10.0).round() / 10.0
-                )
-            }
-            _ => format!(
-                ": {}",
-                printable(error.to_string().trim_start_matches("io: "))
-            ),
+            ureq::Error::Timeout(_) => format!(" within {seconds} s"),
+            _ => format!(": {cause}"),
         };
         failure.error.0.what_happened = format!("{what_failed} {host}{proxy}{cause}");
         if is_untrusted_certificate(error) {
