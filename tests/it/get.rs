@@ -100,6 +100,15 @@ fn get_returns_a_complete_object_of_a_200_alone() {
         assert_eq!(error.kind(), ErrorKind::UnexpectedResponse, "{shown}");
         assert!(!error.may_have_been_deleted(), "{shown}");
     }
+    // A body of unknown length that is just not too long, and one that is.
+    for (length, flaw) in [
+        (1024 * 1024, "of unknown length"),
+        (1024 * 1024 + 1, "longer than 1 MiB"),
+    ] {
+        let bytes = format!("HTTP/1.1 200 OK\r\n\r\n{}", fill(length));
+        let text = outcome(bytes).unwrap_err().to_string();
+        assert!(text.contains(&format!(": 200 OK, {flaw}: {{")), "{text}");
+    }
 }
 
 #[test]
