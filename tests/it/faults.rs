@@ -216,17 +216,16 @@ fn lost_responses() -> Vec<Fault> {
 fn not_found() -> Vec<Fault> {
     use {ErrorKind as K, Opening::NotDeleted, Opening::NotFound};
     let other_gateway = r#"{"message":"no Route matched with those values"}"#;
-    let not_found = |body| response("404 Not Found", "", body);
     let rows = [
-        (not_found(other_gateway), End::KeepsConnection, NotFound, K::NotFound),
-        (not_found("default backend - 404"), End::KeepsConnection, NotDeleted, K::UnexpectedResponse),
+        (Deletes::No, other_gateway, NotFound, K::NotFound),
+        (Deletes::No, "default backend - 404", NotDeleted, K::UnexpectedResponse),
+        (Deletes::Yes, NO_SUCH_IMAGE, NotFound, K::NotFound), // another client was faster
     ];
-    let faults = rows.map(|(bytes, end, opening, kind)| {
-        Fault::new(Cause::Response(Deletes::No, bytes, end), opening, kind)
-    });
-    // Another client was faster.
-    let proof = Cause::Response(Deletes::Yes, not_found(NO_SUCH_IMAGE), End::KeepsConnection);
-    faults.into_iter().chain([Fault::new(proof, NotFound, K::NotFound)]).collect()
+    let fault = |(deletes, body, opening, kind)| {
+        let bytes = response("404 Not Found", "", body);
+        Fault::new(Cause::Response(deletes, bytes, End::KeepsConnection), opening, kind)
+    };
+    rows.map(fault).into()
 }
 
 /// Each status once: how the error opens, its kind, and whether another attempt follows.

@@ -34,8 +34,6 @@ const IDLE: Duration = Duration::from_secs(20);
 pub struct Request {
     /// Everything up to and with the empty line.
     pub head: String,
-    /// Counts the connections of the gateway from 0.
-    pub connection: usize,
 }
 
 impl Request {
@@ -252,14 +250,14 @@ fn accept(listener: &TcpListener, state: &Arc<State>) {
         if state.closing.load(Ordering::SeqCst) {
             break;
         }
-        let connection = state.connections.fetch_add(1, Ordering::SeqCst);
+        state.connections.fetch_add(1, Ordering::SeqCst);
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(IDLE)).unwrap();
         stream.set_write_timeout(Some(IDLE)).unwrap();
         lock(&state.streams).push(stream.try_clone().unwrap());
         let state = Arc::clone(state);
         serving.push(std::thread::spawn(move || {
-            serve_connection(stream, connection, &state);
+            serve_connection(stream, &state);
         }));
     }
     for stream in &*lock(&state.streams) {
@@ -270,9 +268,9 @@ fn accept(listener: &TcpListener, state: &Arc<State>) {
     }
 }
 
-fn serve_connection(mut stream: TcpStream, connection: usize, state: &State) {
+fn serve_connection(mut stream: TcpStream, state: &State) {
     while let Some(head) = read_head(&mut stream) {
-        let request = Request { head, connection };
+        let request = Request { head };
         lock(&state.requests).push(request.clone());
         let script = lock(&state.scripts).pop_front();
         let mut exchange = Exchange {

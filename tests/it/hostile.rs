@@ -1,4 +1,4 @@
-//! Responses that are endless or malformed, and what the protocol allows.
+//! Responses without an end: they end in a clear error, soon, and in little memory.
 
 use std::time::{Duration, Instant};
 

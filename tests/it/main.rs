@@ -27,7 +27,7 @@ mod examples; // the examples, run as a user runs them
 mod faults; // one row for each way that an attempt can end: status, lost response, no connection
 mod gateway; // the loopback gateway that the tests and the demo talk to
 mod get; // what `Client::get` returns, and what it says if it fails
-mod hostile; // responses that are endless or malformed, and what the protocol allows
+mod hostile; // responses without an end: time and memory stay bounded
 mod keys; // where credentials come from, and which are refused
 mod names; // registries and image names that are refused
 mod pool; // connections that are kept, and threads that share a client
