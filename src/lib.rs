@@ -349,7 +349,7 @@ fn default_agent() -> ureq::Agent {
 pub struct ClientBuilder(Client);
 
 impl ClientBuilder {
-    /// Creates a builder from the environment. The keys come from [`Credentials::load`]. The API
+    /// Creates a builder from the environment. The keys come from [`Credentials::from_env`]. The API
     /// URL comes from `NCR_API_URL` (see [`Client::builder`]) or, if that is not set, from the
     /// [`Region`] that `NCLOUD_REGION` and `NCLOUD_SITE` name (`public`, `gov` or `fin`; `public`
     /// if not set or empty).
@@ -359,7 +359,7 @@ impl ClientBuilder {
     /// [`ErrorKind::Credentials`] for the keys, [`ErrorKind::InvalidInput`] for an API URL or a
     /// region that is missing or unusable.
     pub fn from_env() -> Result<ClientBuilder, Error> {
-        let credentials = Credentials::load()?;
+        let credentials = Credentials::from_env()?;
         if let Some(api_url) = env_var("NCR_API_URL") {
             let api_url = check_api_url(&api_url, " in NCR_API_URL")?;
             return Ok(Client::builder(api_url, credentials));
@@ -602,7 +602,7 @@ pub struct Credentials {
 const ACCESS_KEY_VARIABLES: [&str; 2] = ["NCLOUD_ACCESS_KEY_ID", "NCLOUD_ACCESS_KEY"];
 const SECRET_KEY_VARIABLES: [&str; 2] = ["NCLOUD_SECRET_ACCESS_KEY", "NCLOUD_SECRET_KEY"];
 const SET_BOTH_KEYS: &str = "set NCLOUD_ACCESS_KEY_ID and NCLOUD_SECRET_ACCESS_KEY";
-/// The section of a key file whose keys may also stand above the first header.
+/// The section of a key file that the lines above its first header belong to, too.
 const DEFAULT_PROFILE: &str = "DEFAULT";
 /// More than a file of keys and settings needs; `/dev/zero` has no end.
 const MAX_KEY_FILE: usize = 64 * 1024;
@@ -626,21 +626,60 @@ impl Credentials {
         })
     }
 
-    /// Reads credentials from the environment: the access key from `NCLOUD_ACCESS_KEY_ID` or
-    /// `NCLOUD_ACCESS_KEY`, the secret key from `NCLOUD_SECRET_ACCESS_KEY` or `NCLOUD_SECRET_KEY`.
+    /// Reads credentials from the environment or, if no key is set there, from the file
+    /// `.ncloud/configure` in the home directory (`HOME`, on Windows `USERPROFILE`).
+    ///
+    /// The access key comes from `NCLOUD_ACCESS_KEY_ID` or `NCLOUD_ACCESS_KEY`, the secret key from
+    /// `NCLOUD_SECRET_ACCESS_KEY` or `NCLOUD_SECRET_KEY`. If one of the four is set, even if empty,
+    /// the file is not read. Of the file, the section is read that `NCLOUD_PROFILE` names, as by
+    /// [`from_profile`](Credentials::from_profile); `[DEFAULT]` if it is not set.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Credentials`] if a key is missing, one of the variables is set but empty, the
-    /// two names of a key have different values, or [`new`](Credentials::new) refuses a key.
+    /// [`ErrorKind::Credentials`] if a key is missing or unusable, and for settings that may mean
+    /// two accounts: the two names of a key with different values, a key beside an `NCLOUD_PROFILE`
+    /// that is not empty, or an empty `NCLOUD_PROFILE` if the file is to be read.
     pub fn from_env() -> Result<Credentials, Error> {
-        let access_key = key_from_env("access key", ACCESS_KEY_VARIABLES)?;
-        let secret_key = key_from_env("secret key", SECRET_KEY_VARIABLES)?;
-        Credentials::new(&access_key, &secret_key)
+        let profile = env_var("NCLOUD_PROFILE");
+        let mut names = ACCESS_KEY_VARIABLES.iter().chain(&SECRET_KEY_VARIABLES);
+        match names.find(|name| env::var_os(name).is_some()) {
+            None => Credentials::from_home(profile.as_deref()),
+            Some(name) if profile.is_some_and(|profile| !profile.is_empty()) => {
+                Err(Error::credentials(format!(
+                    "unusable keys: NCLOUD_PROFILE and {name} are both set, which may mean two \
+                     accounts; unset one of them"
+                )))
+            }
+            Some(_) => {
+                let access_key = key_from_env("access key", ACCESS_KEY_VARIABLES)?;
+                let secret_key = key_from_env("secret key", SECRET_KEY_VARIABLES)?;
+                Credentials::new(&access_key, &secret_key)
+            }
+        }
     }
 
-    /// Reads credentials from the default section of a file in the format of the vendor's command
-    /// line interface and SDKs:
+    fn from_home(profile: Option<&str>) -> Result<Credentials, Error> {
+        if profile == Some("") {
+            let text = "no keys: NCLOUD_PROFILE is set, but empty; name a section of the key file, \
+                        or unset it";
+            return Err(Error::credentials(text));
+        }
+        let home = env::var_os(if cfg!(windows) { "USERPROFILE" } else { "HOME" });
+        let home = home.map(PathBuf::from).filter(|home| home.is_absolute());
+        let Some(home) = home else {
+            return Err(Error::credentials(format!("no keys: {SET_BOTH_KEYS}")));
+        };
+        let path = home.join(".ncloud").join("configure");
+        if matches!(path.try_exists(), Ok(false)) {
+            let path = printable(&path.to_string_lossy());
+            let text = format!("no keys: {SET_BOTH_KEYS}, or create {path}");
+            return Err(Error::credentials(text));
+        }
+        Credentials::from_profile(path, profile.unwrap_or(DEFAULT_PROFILE))
+    }
+
+    /// Reads credentials from the section `[DEFAULT]` of a file in the format of the vendor's
+    /// command line interface and SDKs:
     ///
     /// ```text
     /// # keys of the deployment account
@@ -649,79 +688,34 @@ impl Credentials {
     /// ncloud_secret_access_key = ...
     /// ```
     ///
-    /// The default section has the lines above the first section header and those under
-    /// `[DEFAULT]`. Section names are case-insensitive. Keys of other sections are never used. A
+    /// A line is blank, a comment (`#` or `;`), a section, or `name = value` with a name of letters,
+    /// digits, `.`, `_` and `-`. A file with any other line is refused, as the line could be meant
+    /// to begin another account's section. Lines above the first section belong to `[DEFAULT]`. A
     /// `~` in `path` is not expanded.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Credentials`] if the file cannot be read, contains control characters or is
-    /// longer than 64 KiB, if the section lacks or repeats a key, or if [`new`](Credentials::new)
-    /// refuses one.
+    /// [`ErrorKind::Credentials`] if the file cannot be read, is refused, or is longer than 64 KiB,
+    /// if the section lacks or repeats a key, or if [`new`](Credentials::new) refuses one.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Credentials, Error> {
         Credentials::from_profile(path, DEFAULT_PROFILE)
     }
 
     /// Reads credentials from the section `profile` of a file in the format that
-    /// [`from_file`](Credentials::from_file) describes. `DEFAULT` means the default section.
+    /// [`from_file`](Credentials::from_file) describes. The name is compared exactly.
     ///
     /// # Errors
     ///
-    /// As for [`from_file`](Credentials::from_file), and if `profile` is empty.
+    /// As for [`from_file`](Credentials::from_file), and if there is no such section.
     pub fn from_profile(path: impl AsRef<Path>, profile: &str) -> Result<Credentials, Error> {
         let path = path.as_ref();
         let shown = printable(&path.to_string_lossy());
-        let text = read_key_file(path).map_err(|error| {
-            let is_missing = error.kind() == io::ErrorKind::NotFound;
-            let advice = if is_missing { "; create it" } else { "" };
-            Error::credentials(format!("no keys in {shown}: {error}{advice}"))
-        })?;
-        let key = |what, name| key_in_file(&text, &shown, profile, what, name);
-        let access_key = key("access key", "ncloud_access_key_id")?;
-        let secret_key = key("secret key", "ncloud_secret_access_key")?;
+        let no_keys = |why: String| Error::credentials(format!("no keys in {shown}: {why}"));
+        let text = read_key_file(path).map_err(|error| no_keys(error.to_string()))?;
+        let [access_key, secret_key] = find_keys(&text, profile).map_err(no_keys)?;
+        check_key(&format!("access key in {shown}"), access_key)?;
+        check_key(&format!("secret key in {shown}"), secret_key)?;
         Credentials::new(access_key, secret_key)
-    }
-
-    /// Reads credentials from the platform's usual places. If any of the four variables of
-    /// [`from_env`](Credentials::from_env) is set, even if empty, they come from the environment.
-    /// Otherwise they come from the file `.ncloud/configure` in the home directory (`HOME`, on
-    /// Windows `USERPROFILE`): from the section that `NCLOUD_PROFILE` names, as for
-    /// [`from_profile`](Credentials::from_profile), or the default section if that is not set.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Credentials`] as for the method used; if a key variable is set and
-    /// `NCLOUD_PROFILE` is not empty; and if `NCLOUD_PROFILE` is empty and the file is to be read.
-    pub fn load() -> Result<Credentials, Error> {
-        let profile = env_var("NCLOUD_PROFILE");
-        let mut names = ACCESS_KEY_VARIABLES.iter().chain(&SECRET_KEY_VARIABLES);
-        if let Some(name) = names.find(|name| env::var_os(name).is_some()) {
-            return match profile.as_deref() {
-                None | Some("") => Credentials::from_env(),
-                Some(_) => Err(Error::credentials(format!(
-                    "unusable keys: NCLOUD_PROFILE and {name} are both set, which may mean two \
-                     accounts; unset one of them"
-                ))),
-            };
-        }
-        let home = env::var_os(if cfg!(windows) { "USERPROFILE" } else { "HOME" });
-        let home = home.map(PathBuf::from).filter(|home| home.is_absolute());
-        let Some(home) = home else {
-            return Err(Error::credentials(format!("no keys: {SET_BOTH_KEYS}")));
-        };
-        let path = home.join(".ncloud").join("configure");
-        match profile.as_deref() {
-            None if matches!(path.try_exists(), Ok(false)) => {
-                let path = printable(&path.to_string_lossy());
-                let text = format!("no keys: {SET_BOTH_KEYS}, or create {path}");
-                Err(Error::credentials(text))
-            }
-            Some("") => Err(Error::credentials(
-                "no keys: NCLOUD_PROFILE is set, but empty; name a section of the key file, or \
-                 unset it",
-            )),
-            profile => Credentials::from_profile(path, profile.unwrap_or(DEFAULT_PROFILE)),
-        }
     }
 
     /// Returns the access key, which identifies the account; it is not secret.
@@ -773,9 +767,7 @@ impl Debug for Credentials {
 /// Finds a key in the environment by its two names.
 fn key_from_env(what: &str, [first, second]: [&str; 2]) -> Result<String, Error> {
     let (name, key) = match (env_var(first), env_var(second)) {
-        // An empty key is refused, whatever the other name has.
-        (_, Some(empty)) if empty.is_empty() => (second, empty),
-        (Some(key), Some(other)) if key != other && !key.is_empty() => {
+        (Some(key), Some(other)) if key != other => {
             return Err(Error::credentials(format!(
                 "unusable {what}: {first} and {second} differ, which may mean two accounts; unset \
                  one of them"
@@ -800,73 +792,93 @@ fn read_key_file(path: &Path) -> io::Result<String> {
     if content.len() > MAX_KEY_FILE {
         return Err(io::Error::other("it is longer than 64 KiB"));
     }
-    // Comments may be in any encoding that contains ASCII; a key that is not ASCII is refused.
-    let text = String::from_utf8_lossy(&content).replace("\r\n", "\n");
-    let text = text.trim_start_matches('\u{feff}');
-    // What some editors show as the end of a line, and others not at all, could hide a header.
-    let is_hiding = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
-    if text.contains(|c| is_hiding(c) || matches!(c, '\u{2028}' | '\u{2029}')) {
-        return Err(io::Error::other(
-            "it contains control characters; save it as plain text in UTF-8",
+    // Comments may be in any encoding that contains ASCII.
+    let text = String::from_utf8_lossy(&content);
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned())
+}
+
+/// Finds the access key and the secret key in a section of a key file.
+fn find_keys<'a>(text: &'a str, profile: &str) -> Result<[&'a str; 2], String> {
+    let (mut sections, mut settings) = (Vec::new(), Vec::new());
+    for (index, line) in text.lines().enumerate() {
+        match parse_line(line) {
+            Some(Line::Blank) => {}
+            Some(Line::Section(name)) => sections.push(name),
+            Some(Line::Setting(name, value)) => {
+                if sections.is_empty() {
+                    sections.push(DEFAULT_PROFILE);
+                }
+                if sections.last() == Some(&profile) {
+                    settings.push((name, value));
+                }
+            }
+            None => {
+                let number = index + 1;
+                return Err(format!(
+                    "line {number} must be a comment, a [section] or \"name = value\""
+                ));
+            }
+        }
+    }
+    let profile_shown = printable(profile);
+    if !sections.contains(&profile) {
+        let sections = match printable(&sections.join("], [")) {
+            none if none.is_empty() => "none".to_owned(),
+            names => format!("[{names}]"),
+        };
+        return Err(format!(
+            "no section [{profile_shown}]; the file has {sections}"
         ));
     }
-    Ok(text.to_owned())
+    let value_of = |name: &str| {
+        let values = settings.iter().filter(|(found, _)| *found == name);
+        match *values.map(|(_, value)| *value).collect::<Vec<_>>() {
+            [value] => Ok(value),
+            [] => Err(format!("no {name} under [{profile_shown}]")),
+            _ => Err(format!(
+                "{name} stands more than once under [{profile_shown}]; keep one"
+            )),
+        }
+    };
+    Ok([
+        value_of("ncloud_access_key_id")?,
+        value_of("ncloud_secret_access_key")?,
+    ])
 }
 
-/// Finds the key `name` in the section `profile` of a key file, which errors call `path`.
-fn key_in_file<'a>(
-    text: &'a str,
-    path: &str,
-    profile: &str,
-    what: &str,
-    name: &str,
-) -> Result<&'a str, Error> {
-    let mut section = DEFAULT_PROFILE;
-    let (mut sections, mut keys) = (Vec::new(), Vec::new());
-    for line in text.lines() {
-        if let Some(opened) = section_opened_by(line) {
-            section = opened;
-            sections.push(opened);
-        }
-        let is_ours = !section.is_empty() && section.eq_ignore_ascii_case(profile);
-        let setting = line.split_once('=').filter(|_| is_ours);
-        let key = setting.filter(|(key, _)| key.trim_ascii() == name);
-        keys.extend(key.map(|(_, value)| value.trim_ascii()));
-    }
-    let profile = printable(profile);
-    match *keys {
-        [key] if !key.is_empty() => check_key(&format!("{what} in {path}"), key).map(|()| key),
-        [] | [_] => {
-            sections.retain(|name| !name.is_empty());
-            let sections = match printable(&sections.join("], [")) {
-                none if none.is_empty() => "no section headers".to_owned(),
-                names => format!("[{names}]"),
-            };
-            Err(Error::credentials(format!(
-                "no {what} under [{profile}] in {path}, which has {sections}: set \"{name} = ...\" \
-                 there, or name another section"
-            )))
-        }
-        _ => Err(Error::credentials(format!(
-            "unusable {what} under [{profile}] in {path}: it is given more than once; keep one"
-        ))),
-    }
+/// What a line of a key file can be.
+enum Line<'a> {
+    /// A comment or nothing.
+    Blank,
+    Section(&'a str),
+    Setting(&'a str, &'a str),
 }
 
-/// Returns the name of the section that a line opens: any line with a `[` that is neither a comment
-/// nor a setting, whose key is one word. If the header is not closed, not in UTF-8, contains `=` or
-/// has text in front of it, the section has no name, so no profile can select it.
-fn section_opened_by(line: &str) -> Option<&str> {
-    let (before, after) = line.trim_ascii_start().split_once('[')?;
-    let is_comment = before.starts_with(['#', ';']);
-    let is_word = |text: &str| !text.is_empty() && !text.contains(char::is_whitespace);
-    let setting = before.split_once('=');
-    if is_comment || setting.is_some_and(|(key, _)| is_word(key.trim_ascii_end())) {
+fn parse_line(line: &str) -> Option<Line<'_>> {
+    // What some editors show as the end of a line, and others not at all, could hide a section.
+    let hides = |c: char| (c.is_control() && c != '\t') || matches!(c, '\u{2028}' | '\u{2029}');
+    if line.contains(hides) {
         return None;
     }
-    let (name, _) = after.split_once(']').unwrap_or_default();
-    let has_name = before.is_empty() && !name.contains(['=', char::REPLACEMENT_CHARACTER]);
-    Some(if has_name { name.trim_ascii() } else { "" })
+    let line = line.trim_ascii();
+    if line.is_empty() || line.starts_with(['#', ';']) {
+        return Some(Line::Blank);
+    }
+    let section = line
+        .strip_prefix('[')
+        .and_then(|line| line.strip_suffix(']'));
+    if let Some(name) = section.map(str::trim_ascii) {
+        // A name with a = could be a key, which is not to be shown. Names that are not UTF-8 could
+        // stand for one another.
+        let is_name =
+            !name.is_empty() && !name.contains(['[', ']', '=', char::REPLACEMENT_CHARACTER]);
+        return is_name.then_some(Line::Section(name));
+    }
+    let (name, value) = line.split_once('=')?;
+    let (name, value) = (name.trim_ascii_end(), value.trim_ascii_start());
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    let is_name = !name.is_empty() && name.bytes().all(is_allowed);
+    is_name.then_some(Line::Setting(name, value))
 }
 
 /// Percent-encodes one path segment: the unreserved characters `A-Z a-z 0-9 - . _ ~` are kept;
@@ -1150,21 +1162,33 @@ impl std::error::Error for Error {}
 
 // What is refused, before anything is sent.
 
-/// Allows what a header can carry (RFC 9110, section 5.5), but no quotation marks or comments,
-/// which would become part of the key. What else a valid key looks like is for the service to say.
+/// Returns the first of the flaws that is there.
+fn first_flaw<'a>(flaws: &[(bool, &'a str)]) -> Option<&'a str> {
+    let found = flaws.iter().find(|(is_there, _)| *is_there);
+    found.map(|(_, flaw)| *flaw)
+}
+
+/// Allows what a header can carry (RFC 9110, section 5.5), but no quotation marks, which would
+/// become part of the key. What else a valid key looks like is for the service to say.
 fn check_key(what: &str, key: &str) -> Result<(), Error> {
-    let why = if key.is_empty() {
-        "it is empty"
-    } else if key.ends_with(['\n', '\r']) {
-        "it ends with a line break; remove it"
-    } else if key.contains(['"', '\'']) {
-        "it contains a quotation mark; remove the quotes around it"
-    } else if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-        "it must be printable ASCII; remove whitespace, and any comment after it"
-    } else {
-        return Ok(());
-    };
-    Err(Error::credentials(format!("unusable {what}: {why}")))
+    let flaw = first_flaw(&[
+        (key.is_empty(), "it is empty"),
+        (
+            key.contains(char::is_whitespace),
+            "it contains whitespace or a line break",
+        ),
+        (
+            key.contains(['"', '\'']),
+            "it contains a quotation mark; remove the quotes around it",
+        ),
+        (
+            !key.bytes().all(|byte| byte.is_ascii_graphic()),
+            "it is not printable ASCII",
+        ),
+    ]);
+    flaw.map_or(Ok(()), |flaw| {
+        Err(Error::credentials(format!("unusable {what}: {flaw}")))
+    })
 }
 
 /// Allows one label of a host name (RFC 1035, section 2.3.4). No other registry can exist, and a
