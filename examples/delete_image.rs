@@ -2,32 +2,18 @@
 //!
 //! Needs no crate but `ncloud-container-registry`: copy this file to use it.
 
-use std::env;
 use std::io::{self, Write};
-use std::process::ExitCode;
+use std::{env, process::ExitCode};
 
 use ncloud_container_registry::{Client, Error};
 
-const USAGE: &str = "\
-usage: delete_image [--dry-run] [--if-exists] REGISTRY IMAGE...
-For example: delete_image --dry-run my-registry hello/world
-For more, use --help.
-";
-
 const HELP: &str = "\
-Deletes images, each with all of its tags. This cannot be undone. Nothing is deleted if one of the
-names cannot exist.
-
 usage: delete_image [--dry-run] [--if-exists] REGISTRY IMAGE...
-
-  --dry-run    show what would be sent and to which URL, and send nothing
+Deletes images, each with all of its tags. This cannot be undone. All names are checked first.
+  --dry-run    show which URL each deletion would be sent to, and send nothing
   --if-exists  a missing image, or a misspelt registry, is not a failure
-
-Keys:   NCLOUD_ACCESS_KEY_ID and NCLOUD_SECRET_ACCESS_KEY, or the file ~/.ncloud/configure (section
-        NCLOUD_PROFILE, if set)
-Region: NCLOUD_REGION: KR, SGN or JPN (with NCLOUD_SITE=gov: KR or KRS; fin: FKR), or an API URL in
-        NCR_API_URL
-
+Keys:   NCLOUD_ACCESS_KEY_ID and NCLOUD_SECRET_ACCESS_KEY, or ~/.ncloud/configure (NCLOUD_PROFILE)
+Region: NCLOUD_REGION: KR, SGN or JPN (NCLOUD_SITE=gov: KR or KRS; fin: FKR), or NCR_API_URL
 Exit status: 0 on success, 1 if an image could not be deleted, 2 for wrong usage, settings or names.
 ";
 
@@ -40,44 +26,35 @@ fn main() -> ExitCode {
         print!("{HELP}");
         return ExitCode::SUCCESS;
     }
-    let known = ["--dry-run", "--if-exists"];
-    let is_unknown = |option: &&String| !known.contains(&option.as_str());
-    if let Some(option) = options.iter().find(is_unknown) {
-        eprint!("unknown option \"{}\"\n{USAGE}", option.escape_debug());
-        return ExitCode::from(2);
-    }
-    let Some((registry, images @ [_, ..])) = names.split_first() else {
-        eprint!("expected a registry and at least one image\n{USAGE}");
+    let is_known = |option: &String| option == "--dry-run" || option == "--if-exists";
+    let (Some((registry, images @ [_, ..])), true) =
+        (names.split_first(), options.iter().all(is_known))
+    else {
+        eprint!("{HELP}");
         return ExitCode::from(2);
     };
-    if names.iter().any(String::is_empty) {
-        eprint!("a name is empty; is a variable unset?\n{USAGE}");
-        return ExitCode::from(2);
-    }
-    // Every name is checked before anything is deleted.
-    let signed = Client::from_env().and_then(|client| {
-        let requests = images
-            .iter()
-            .map(|image| client.sign_delete_image(registry, image));
-        let requests: Vec<_> = requests.collect::<Result<_, Error>>()?;
-        Ok((client, requests))
+    let checked = Client::from_env().and_then(|client| {
+        let urls = images.iter().map(|image| client.image_url(registry, image));
+        let urls = urls.collect::<Result<Vec<_>, Error>>()?;
+        Ok((client, urls))
     });
-    let (client, requests) = match signed {
-        Ok(signed) => signed,
+    let (client, urls) = match checked {
+        Ok(checked) => checked,
         Err(error) => {
             eprintln!("{error}");
             return ExitCode::from(2);
         }
     };
     let mut status = ExitCode::SUCCESS;
-    for (image, request) in images.iter().zip(requests) {
+    for (image, url) in images.iter().zip(urls) {
         let done = if is_given("--dry-run") {
-            let (method, url) = (request.method(), request.uri());
-            Ok(format!("would delete {registry}/{image}: {method} {url}"))
+            Ok(format!("would delete {registry}/{image}: DELETE {url}"))
         } else if is_given("--if-exists") {
             let existed = client.delete_image_if_exists(registry, image);
-            let what = |existed| if existed { "deleted" } else { "absent" };
-            existed.map(|existed| format!("{} {registry}/{image}", what(existed)))
+            existed.map(|existed| {
+                let done = if existed { "deleted" } else { "absent" };
+                format!("{done} {registry}/{image}")
+            })
         } else {
             let deleted = client.delete_image(registry, image);
             deleted.map(|()| format!("deleted {registry}/{image}"))

@@ -19,49 +19,26 @@ Now for real. Set your keys and your region, check the URL in a dry run, then de
     cargo run --example delete_image -- my-registry hello/world";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let gateway = Gateway::with(&[
-        "my-registry/hello/moon",
-        "my-registry/hello/world",
-        "my-registry/tools/build",
-    ]);
+    let gateway = Gateway::with(&["my-registry/hello/moon", "my-registry/hello/world"]);
     let credentials = Credentials::new(ACCESS_KEY, SECRET_KEY)?;
     let client = Client::builder(gateway.url(), credentials).build()?;
-    println!(
-        "A gateway at {} mimics the service, and checks",
-        gateway.url()
-    );
-    println!("every signature as the service does. The keys of this demo work nowhere else.\n");
+    println!("A gateway on this machine mimics the service, and checks every signature.\n");
     show_images(&client)?;
 
+    println!("A dry run, client.image_url(\"my-registry\", \"hello/world\"), sends nothing:");
     println!(
-        "A dry run, client.sign_delete_image(\"my-registry\", \"hello/world\"), sends nothing:"
+        "    DELETE {}\n",
+        client.image_url("my-registry", "hello/world")?
     );
-    let request = client.sign_delete_image("my-registry", "hello/world")?;
-    println!("    {} {}\n", request.method(), request.uri());
-    let requests_before = gateway.requests().len();
 
-    println!("client.delete_image(\"my-registry\", \"hello/world\") sends");
+    println!(
+        "client.delete_image(\"my-registry\", \"hello/world\") sends that, and the response is"
+    );
     client.delete_image("my-registry", "hello/world")?;
-    let requests = gateway.requests();
-    let [request] = requests.get(requests_before..).unwrap_or_default() else {
-        return Err("the gateway should have seen one deletion".into());
-    };
-    for line in request.head.lines().filter(|line| !line.is_empty()) {
-        // Keep signatures, which are valid for five minutes, out of logs.
-        let shown = line
-            .split_once("signature-v2: ")
-            .map_or(line.len(), |(name, _)| name.len() + 22);
-        let end = if shown < line.len() { "..." } else { "" };
-        println!("    {}{end}", line.get(..shown).unwrap_or(line));
-    }
-    println!("and the response is");
     let responses = gateway.responses();
     let response = responses.last().map_or("", String::as_str);
     println!("    {}\n", response.lines().next().unwrap_or_default());
     show_images(&client)?;
-    if gateway.images() != ["my-registry/hello/moon", "my-registry/tools/build"] {
-        return Err("the gateway should hold only the other images".into());
-    }
 
     println!("The same call again finds no such image:");
     match client.delete_image("my-registry", "hello/world") {
@@ -76,12 +53,9 @@ fn show_images(client: &Client) -> Result<(), Box<dyn Error>> {
     let body = client.get(&["repositories", "my-registry"], &[("page", "1")])?;
     let list: serde_json::Value = serde_json::from_str(&body)?;
     let images = list["results"].as_array().ok_or("not a list")?;
-    println!("The registry holds {} images:", images.len());
+    println!("The registry my-registry holds {}:", list["count"]);
     for image in images {
-        println!(
-            "    my-registry/{}",
-            image["name"].as_str().unwrap_or_default()
-        );
+        println!("    {}", image["name"].as_str().unwrap_or_default());
     }
     println!();
     Ok(())

@@ -1,16 +1,6 @@
-// The first definition of a link wins, so these replace README's, which point to docs.rs.
-//! [`Client::builder`]: Client::builder
-//! [`Client::from_env`]: Client::from_env
-//! [`Credentials`]: Credentials
-//! [`delete_image_if_exists`]: Client::delete_image_if_exists
-//! [`get`]: Client::get
-//! [`max_attempts`]: ClientBuilder::max_attempts
-//! [`may_have_been_deleted`]: Error::may_have_been_deleted
-//! [`sign_delete_image`]: Client::sign_delete_image
-//! [`sign_request`]: Client::sign_request
-//! [`timeout`]: ClientBuilder::timeout
 #![doc = include_str!("../README.md")]
 
+use std::cell::Cell;
 use std::fmt::{self, Debug, Display, Formatter};
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
@@ -24,18 +14,21 @@ use std::{env, thread};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use ureq::config::{Config, ConfigBuilder};
 use ureq::http::{self, HeaderValue, Method, Request, Uri, Version};
+use ureq::typestate::AgentScope;
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnector, NextTimeout};
 
-/// Re-exports the HTTP client that this crate uses. A caller needs this version to build the
-/// [`ureq::Agent`] for [`ClientBuilder::agent`], and to send a signed [`ureq::http::Request`].
+/// Re-exports the HTTP client that this crate uses, for [`ClientBuilder::ureq_config`].
 pub use ureq;
 
 /// Enough for a slow day of the service, and short enough for a person to wait for.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longer than any call needs. Centuries overflow `Instant`, and ureq would panic.
 const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
-/// The first may be lost, the second then gets a 409 while the first is still at work, and the
-/// third a 404 that proves the deletion.
+/// The response to the first may be lost, the second then gets a 409 while the first is still at
+/// work, and the third a 404 that proves the deletion.
 const DEFAULT_MAX_ATTEMPTS: u32 = 3;
 
 /// Deletes images from the registries of one region, and reads from its API.
@@ -60,8 +53,7 @@ pub struct Client {
     credentials: Credentials,
     api_url: Arc<str>,
     agent: ureq::Agent,
-    /// Whether `agent` is the default one of a build without TLS. Over https it would use the TLS
-    /// that another crate of the program switched on in ureq, and panic if that is incomplete.
+    /// Whether this is a build without TLS, and no configuration of the caller's brings another.
     lacks_tls: bool,
     timeout: Duration,
     max_attempts: u32,
@@ -83,16 +75,13 @@ impl Client {
         ClientBuilder::from_env()?.build()
     }
 
-    /// Creates a builder for a client with other settings. `api_url` is a [`Region`], or an API URL
-    /// with its path, such as `https://ncr.apigw.ntruss.com/ncr/api/v2`. (Some of the vendor's
-    /// pages call the host alone the API URL. Requests without the path fail.)
+    /// Creates a builder for a client with other settings.
     ///
-    /// A URL must be `https`, or `http` to a loopback address or `localhost`, and must have no user
-    /// info, query or fragment. Its path may have unreserved characters ([RFC 3986], section 2.3)
-    /// and `:`, and no empty or dot segments. A trailing slash makes no difference.
+    /// `api_url` is a [`Region`] or an API URL. A URL must be `https`, or `http` to a loopback
+    /// address or `localhost`, without user info, query or fragment, and its path must end in `/v2`
+    /// or `/v3`, which says which version of the API it is. `https://kr-ncr.apigw.ntruss.com/api/v3`
+    /// is one. The host that `docker login` takes is not this API.
     /// [`build`](ClientBuilder::build) refuses any other URL.
-    ///
-    /// [RFC 3986]: https://www.rfc-editor.org/rfc/rfc3986
     ///
     /// # Examples
     ///
@@ -104,7 +93,7 @@ impl Client {
     /// use ncloud_container_registry::{Client, Credentials};
     ///
     /// let listener = TcpListener::bind("127.0.0.1:0")?;
-    /// let api_url = format!("http://{}/ncr/api/v2", listener.local_addr()?);
+    /// let api_url = format!("http://{}/api/v3", listener.local_addr()?);
     /// thread::spawn(move || {
     ///     let (mut stream, _) = listener.accept().unwrap();
     ///     let _request = stream.read(&mut [0; 4096]).unwrap();
@@ -118,8 +107,8 @@ impl Client {
         ClientBuilder(Client {
             credentials,
             api_url: api_url.as_ref().into(),
-            agent: default_agent(),
-            lacks_tls: cfg!(not(any(feature = "rustls", feature = "native-tls"))),
+            agent: new_agent(|config| config),
+            lacks_tls: cfg!(not(feature = "rustls")),
             timeout: DEFAULT_TIMEOUT,
             max_attempts: DEFAULT_MAX_ATTEMPTS,
         })
@@ -127,13 +116,18 @@ impl Client {
 
     /// Deletes the image `image_name`, with all of its tags, from `registry`.
     ///
-    /// Both names are passed unencoded (`hello/world`). `Ok` means that the image is gone. Either
-    /// the service confirmed the deletion (204, or 200 or 201 with `Content-Length: 0`), or the
-    /// outcome of an attempt was unknown and the service then reported that there is no such image.
-    /// It reports a missing registry in the same way, so after an unknown outcome a misspelt
-    /// registry is `Ok`, too.
+    /// Both names are passed unencoded (`hello/world`). `Ok` means that the image is gone: the
+    /// service confirmed the deletion (204, or 200 or 201 with `Content-Length: 0`), or the outcome
+    /// of an attempt was unknown and the service then reported that there is no such image. It
+    /// reports a missing registry in the same way, so after an unknown outcome a misspelt registry
+    /// is `Ok`, too.
     ///
-    /// Source: [Delete image](https://api.ncloud-docs.com/docs/en/containerregistry-deleteimage).
+    /// No client can prevent that a request without a response arrives late, even after the call,
+    /// while its signature is valid: do not push the same name again within 5 minutes of an attempt
+    /// that got no response, or of an outcome that is unknown.
+    ///
+    /// Sources: [Delete image](https://api.ncloud-docs.com/docs/en/containerregistry-deleteimage)
+    /// for v2, and the vendor's reference of API v3 (November 2026).
     ///
     /// # Errors
     ///
@@ -150,8 +144,8 @@ impl Client {
     /// # Ok::<(), ncloud_container_registry::Error>(())
     /// ```
     pub fn delete_image(&self, registry: &str, image_name: &str) -> Result<(), Error> {
-        let path = ["repositories", registry, image_name];
-        self.run(&Method::DELETE, &path, &[]).map(drop)
+        let target = self.image_to_delete(registry, image_name)?;
+        self.run(&target).map(drop)
     }
 
     /// Deletes an image as [`delete_image`](Client::delete_image) does, but does not treat a
@@ -160,9 +154,7 @@ impl Client {
     /// `true` can also mean that the outcome of an attempt was unknown and the service then
     /// reported that there is no such image (or registry, if that is misspelt). `false` can also
     /// mean that the registry is misspelt, or that a gateway in front of the service sent the 404.
-    /// The service may send a 500 for a missing image. That is an error, since a 500 proves
-    /// nothing;
-    /// [`may_have_been_deleted`](Error::may_have_been_deleted) shows how to find out.
+    /// A 500, which the service may send for a missing image, is an error, since it proves nothing.
     ///
     /// # Errors
     ///
@@ -183,16 +175,65 @@ impl Client {
             Err(error) if error.kind() == ErrorKind::NotFound && !error.may_have_been_deleted() => {
                 Ok(false)
             }
-            outcome => outcome.map(|()| true),
+            deleted => deleted.map(|()| true),
         }
     }
 
-    /// Signs the request that [`delete_image`](Client::delete_image) would send now, without
-    /// sending it, for a dry run.
+    /// Deletes one tag of an image, as [`delete_image`](Client::delete_image) deletes an image.
     ///
-    /// The signature is valid for 5 minutes. The request has the settings that
-    /// [`sign_request`](Client::sign_request) describes, and its `Debug` hides the signature and
-    /// the access key.
+    /// With API v3, deleting the last tag deletes the image. What v2 then does is not documented.
+    ///
+    /// # Errors
+    ///
+    /// As for [`delete_image`](Client::delete_image). A tag is 1 to 128 letters, digits, `.`, `_`
+    /// and `-`, not beginning with `.` or `-`; a digest is refused.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # let client = ncloud_container_registry::Client::from_env()?;
+    /// client.delete_tag("my-registry", "hello/world", "1.0")?;
+    /// # Ok::<(), ncloud_container_registry::Error>(())
+    /// ```
+    pub fn delete_tag(&self, registry: &str, image_name: &str, tag: &str) -> Result<(), Error> {
+        let url = self.image(registry, image_name).and_then(|image| {
+            check_tag(tag)?;
+            Ok(format!("{image}/tags/{tag}"))
+        });
+        let name = format!("{registry}/{image_name}:{tag}");
+        self.run(&Target::new(Method::DELETE, name, url)?).map(drop)
+    }
+
+    /// Returns whether the service has the image.
+    ///
+    /// `false` settles an unknown outcome: the image is gone, unless the registry is misspelt.
+    /// `true` may still change for 5 minutes, while an earlier request may arrive.
+    ///
+    /// # Errors
+    ///
+    /// As for [`get`](Client::get), but never [`ErrorKind::NotFound`]: whatever is not the
+    /// service's own word is an error.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # let client = ncloud_container_registry::Client::from_env()?;
+    /// if client.image_exists("my-registry", "hello/world")? {
+    ///     println!("it is there");
+    /// }
+    /// # Ok::<(), ncloud_container_registry::Error>(())
+    /// ```
+    pub fn image_exists(&self, registry: &str, image_name: &str) -> Result<bool, Error> {
+        let url = self.image(registry, image_name);
+        let target = Target::new(Method::GET, format!("{registry}/{image_name}"), url)?;
+        match self.run(&target) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            body => body.map(|_| true),
+        }
+    }
+
+    /// Returns the URL that [`delete_image`](Client::delete_image) would send its `DELETE` request
+    /// to, with the query, and sends nothing: for a dry run.
     ///
     /// # Errors
     ///
@@ -204,31 +245,26 @@ impl Client {
     /// use ncloud_container_registry::{Client, Credentials, Region};
     ///
     /// let client = Client::new(Region::Japan, Credentials::new("access", "secret")?);
-    /// let request = client.sign_delete_image("my-registry", "hello/world")?;
-    /// assert_eq!(request.method(), "DELETE");
     /// assert_eq!(
-    ///     request.uri(),
+    ///     client.image_url("my-registry", "hello/world")?,
     ///     "https://ncr.apigw.ntruss.com/ncr/jpn-api/v2/repositories/my-registry/hello%2Fworld",
     /// );
     /// # Ok::<(), ncloud_container_registry::Error>(())
     /// ```
-    pub fn sign_delete_image(
-        &self,
-        registry: &str,
-        image_name: &str,
-    ) -> Result<Request<()>, Error> {
-        let path = ["repositories", registry, image_name];
-        let signed = self.sign(Method::DELETE, &path, &[]);
-        signed.map_err(|error| error.about(&Method::DELETE, &path))
+    pub fn image_url(&self, registry: &str, image_name: &str) -> Result<String, Error> {
+        self.image_to_delete(registry, image_name)
+            .map(|target| target.url)
     }
 
-    /// Sends a `GET` request and returns the body of the response, a JSON object of the service.
-    /// `path` has the segments below the API URL, `query` the parameters, both unencoded.
+    /// Sends a `GET` request and returns the body of the response, a JSON object.
     ///
-    /// A call has the attempts, waits and timeouts of a deletion. A response of more than 1 MiB is
-    /// an error. A list of images comes in pages, each an object with `count`, `results` (of which
-    /// each has a `name`, and `last_updated` in milliseconds since 1970) and `next`, the number of
-    /// the next page or null. The example `list_images` reads all of them.
+    /// `path` has the segments below the API URL, `query` the parameters, both unencoded. Under v2,
+    /// a list of images comes in pages, each an object with `count`, `results` (of which each has a
+    /// `name`, and `last_updated` in milliseconds since 1970) and `next`, the number of the next
+    /// page or null. Read all pages before deleting anything, since a deletion moves images between
+    /// pages. The example `list_images` reads them.
+    ///
+    /// A call has the attempts, waits and timeout of a deletion.
     ///
     /// Sources: [Get image
     /// list](https://api.ncloud-docs.com/docs/en/containerregistry-getimagelist), [Get image
@@ -236,70 +272,58 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] for a path that [`sign_request`](Client::sign_request) refuses;
-    /// [`ErrorKind::NotFound`] only if the service itself reports that there is no such resource;
-    /// [`ErrorKind::UnexpectedResponse`] for any response other than a complete 200 with a JSON
-    /// object that no other kind describes. Nothing is changed, so
+    /// [`ErrorKind::InvalidInput`] for an empty path, or a segment that a server could misread: it
+    /// may have letters, digits, `-`, `.`, `_`, `~`, `:` and single slashes, and no empty or dot
+    /// component. [`ErrorKind::NotFound`] only for a 404 with a code of the service.
+    /// [`ErrorKind::UnexpectedResponse`] for any other response that no other kind describes, and
+    /// for a body of more than 1 MiB. Nothing is changed, so
     /// [`may_have_been_deleted`](Error::may_have_been_deleted) is always false.
     ///
     /// # Examples
     ///
     /// ```no_run
     /// # let client = ncloud_container_registry::Client::from_env()?;
-    /// // The first page of the images of a registry, and the details of one image.
+    /// // The first page of the images of a registry, and the tags of one image.
     /// let page = client.get(&["repositories", "my-registry"], &[("page", "1")])?;
-    /// let details = client.get(&["repositories", "my-registry", "hello/world"], &[])?;
+    /// let tags = client.get(&["repositories", "my-registry", "hello/world", "tags"], &[])?;
     /// # Ok::<(), ncloud_container_registry::Error>(())
     /// ```
     pub fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Result<String, Error> {
-        self.run(&Method::GET, path, query)
+        let url = check_path(path).map(|()| {
+            let mut url = self.api_url.to_string();
+            for segment in path {
+                url = url + "/" + &percent_encode(segment);
+            }
+            for (index, (name, value)) in query.iter().enumerate() {
+                let separator = if index == 0 { "?" } else { "&" };
+                url = url + separator + &percent_encode(name) + "=" + &percent_encode(value);
+            }
+            url
+        });
+        self.run(&Target::new(Method::GET, path.join("/"), url)?)
     }
 
-    /// Signs a request for any other operation of the API, such as deleting one tag, without
-    /// sending it. `path` has the segments below the API URL, `query` the parameters, both
-    /// unencoded.
-    ///
-    /// The signature is valid for 5 minutes. The request carries its settings, which apply whatever
-    /// agent runs it: those of the client's agent, the client's timeout, no redirects (a 3xx is
-    /// returned as the response), and no proxy for `http`. A request that is rebuilt from its parts
-    /// loses them; ureq would then follow a redirect and send the signature along. ureq turns
-    /// statuses of 400 and above into errors without the body, unless the request is configured as
-    /// below.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidInput`] for a path that a server could misread. A segment may contain
-    /// unreserved characters (RFC 3986, section 2.3) and `:`; it must not be empty or a dot
-    /// segment. The two segments after `repositories` are a registry and an image name, as
-    /// [`delete_image`](Client::delete_image) accepts them; only `tags`, or `tags` and one tag, can
-    /// follow. The method `DELETE` is for one tag, without a query.
-    ///
-    /// # Examples
-    ///
-    /// ```no_run
-    /// use ncloud_container_registry::{Client, ureq, ureq::http::Method};
-    ///
-    /// let client = Client::from_env()?;
-    /// let tag = ["repositories", "my-registry", "hello/world", "tags", "1.0"];
-    /// let request = client.sign_request(Method::DELETE, &tag, &[])?;
-    /// let agent = ureq::agent();
-    /// let request = agent.configure_request(request).http_status_as_error(false).build();
-    /// let mut response = agent.run(request)?;
-    /// println!("{} {}", response.status(), response.body_mut().read_to_string()?);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn sign_request(
-        &self,
-        method: Method,
-        path: &[&str],
-        query: &[(&str, &str)],
-    ) -> Result<Request<()>, Error> {
-        let signed =
-            check_method(&method, path, query).and_then(|()| self.sign(method, path, query));
-        signed.map_err(|error| {
-            let path = printable(&path.join("/"));
-            Error::invalid(format!("unusable path \"{path}\": {error}"))
+    fn image_to_delete(&self, registry: &str, image_name: &str) -> Result<Target, Error> {
+        // Without it, v3 refuses to delete an image that has tags.
+        let query = if self.is_v3() { "?cascading=true" } else { "" };
+        let url = self.image(registry, image_name).map(|url| url + query);
+        Target::new(Method::DELETE, format!("{registry}/{image_name}"), url)
+    }
+
+    /// Returns the URL of an image. Neither a registry nor a tag has anything to encode.
+    fn image(&self, registry: &str, image_name: &str) -> Result<String, Error> {
+        check_registry(registry)?;
+        check_image_name(image_name)?;
+        let (api_url, image) = (&self.api_url, percent_encode(image_name));
+        Ok(if self.is_v3() {
+            format!("{api_url}/registries/{registry}/images/{image}")
+        } else {
+            format!("{api_url}/repositories/{registry}/{image}")
         })
+    }
+
+    fn is_v3(&self) -> bool {
+        self.api_url.ends_with("/v3")
     }
 }
 
@@ -307,26 +331,12 @@ impl Debug for Client {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
             .field("api_url", &self.api_url)
-            .field("proxy", &self.proxy().map(host_and_port))
+            .field("proxy", &self.proxy())
             .field("credentials", &self.credentials)
             .field("timeout", &self.timeout)
             .field("max_attempts", &self.max_attempts)
             .finish_non_exhaustive()
     }
-}
-
-/// Returns the agent of a client that was given none. The feature `rustls` is on by default, so
-/// where both are on, somebody chose `native-tls`.
-fn default_agent() -> ureq::Agent {
-    let config = ureq::Agent::config_builder();
-    #[cfg(feature = "native-tls")]
-    let config = config.tls_config(
-        ureq::tls::TlsConfig::builder()
-            .provider(ureq::tls::TlsProvider::NativeTls)
-            .root_certs(ureq::tls::RootCerts::PlatformVerifier)
-            .build(),
-    );
-    config.build().new_agent()
 }
 
 /// Configures a [`Client`].
@@ -349,10 +359,10 @@ fn default_agent() -> ureq::Agent {
 pub struct ClientBuilder(Client);
 
 impl ClientBuilder {
-    /// Creates a builder from the environment. The keys come from [`Credentials::from_env`]. The API
-    /// URL comes from `NCR_API_URL` (see [`Client::builder`]) or, if that is not set, from the
-    /// [`Region`] that `NCLOUD_REGION` and `NCLOUD_SITE` name (`public`, `gov` or `fin`; `public`
-    /// if not set or empty).
+    /// Creates a builder from the environment: the keys as [`Credentials::from_env`] reads them,
+    /// and the API URL from `NCR_API_URL` (see [`Client::builder`]) or else the [`Region`] that
+    /// `NCLOUD_REGION` and `NCLOUD_SITE` name (`public`, `gov` or `fin`; default `public`). These
+    /// three count as unset if they are empty.
     ///
     /// # Errors
     ///
@@ -360,44 +370,43 @@ impl ClientBuilder {
     /// region that is missing or unusable.
     pub fn from_env() -> Result<ClientBuilder, Error> {
         let credentials = Credentials::from_env()?;
-        if let Some(api_url) = env_var("NCR_API_URL") {
-            let api_url = check_api_url(&api_url, " in NCR_API_URL")?;
+        let place = |name| env_var(name).filter(|value| !value.is_empty());
+        if let Some(api_url) = place("NCR_API_URL") {
+            let api_url = check_api_url(&api_url).map_err(|error| error.of("NCR_API_URL"))?;
             return Ok(Client::builder(api_url, credentials));
         }
-        let site = env_var("NCLOUD_SITE").filter(|site| !site.is_empty());
-        let site = site.as_deref().unwrap_or("public");
-        let code = env_var("NCLOUD_REGION").unwrap_or_default();
-        if code.is_empty() {
-            let text = format!("no region: set NCLOUD_REGION to {REGION_CODES}");
+        let site = place("NCLOUD_SITE").unwrap_or_else(|| "public".to_owned());
+        let regions = Region::on_site(&site).map_err(|error| error.of("NCLOUD_SITE"))?;
+        let Some(code) = place("NCLOUD_REGION") else {
+            let text = format!("no region: set NCLOUD_REGION to one of {}", codes(regions));
             return Err(Error::invalid(text));
-        }
-        let region = Region::find((site, " in NCLOUD_SITE"), (&code, " in NCLOUD_REGION"))?;
+        };
+        let region = Region::from_code(&site, &code).map_err(|error| error.of("NCLOUD_REGION"))?;
         Ok(Client::builder(region, credentials))
     }
 
-    /// Sets the agent to send with, for a custom proxy, root certificates or timeouts. Default: an
-    /// agent that takes its proxy from the environment.
+    /// Changes the configuration of ureq: the proxy, TLS, or the timeouts of single steps. The last
+    /// call wins. Timeout, redirects and the handling of statuses stay this crate's, and `http`
+    /// never uses a proxy.
     ///
-    /// Redirects are never followed, and `http` never uses a proxy. Three of the agent's timeouts
-    /// are capped by [this crate's](ClientBuilder::timeout): global, which bounds each attempt,
-    /// resolve and connect. Its other timeouts apply unchanged.
-    ///
-    /// The default connect timeout is 3 seconds. With a longer one, the system may be the first to
-    /// report that a host is down, as "no route to host". An open connection reports that as well,
-    /// so the outcome is then unknown.
+    /// Connecting, with TLS, may take `timeout_connect`, 5 seconds by default, and a slow proxy as
+    /// much again for each of its steps. A middleware must not send requests itself.
     ///
     /// # Proxy variables
     ///
     /// ureq uses the first of `ALL_PROXY`, `HTTPS_PROXY` and `HTTP_PROXY` that is set, for `https`.
-    /// It skips a value that it cannot parse, and connects directly if none is left. `NO_PROXY` is
-    /// separated by commas without spaces; `.example.com` matches subdomains, not the domain
-    /// itself, and address ranges are not supported.
+    /// It skips a value that it cannot parse, and connects directly if none is left; a password
+    /// must be percent-encoded. `NO_PROXY` is separated by commas without spaces; `.example.com`
+    /// matches the domain and its subdomains, and address ranges are not supported.
     ///
-    /// # Root certificates
+    /// # Panics
     ///
-    /// With the feature `native-tls`, a company's certificate authority is trusted if the system
-    /// trusts it, and OpenSSL obeys `SSL_CERT_FILE`. `rustls` ignores that variable; load the
-    /// authority's PEM file:
+    /// ureq panics while sending if the configuration needs what ureq was built without, such as
+    /// another TLS provider, or has a timeout of centuries.
+    ///
+    /// # Examples
+    ///
+    /// Trusts the authority of a company, from its PEM file, instead of the web's:
     ///
     /// ```no_run
     /// # #[cfg(feature = "rustls")] {
@@ -405,35 +414,19 @@ impl ClientBuilder {
     /// use ureq::tls::{Certificate, RootCerts, TlsConfig};
     ///
     /// let certificate = Certificate::from_pem(&std::fs::read("/etc/company-ca.pem")?)?;
-    /// let tls = TlsConfig::builder()
-    ///     .root_certs(RootCerts::new_with_certs(&[certificate]))
-    ///     .build();
-    /// let agent = ureq::Agent::config_builder().tls_config(tls).build().new_agent();
-    /// let client = ClientBuilder::from_env()?.agent(agent).build()?;
+    /// let roots = RootCerts::new_with_certs(&[certificate]);
+    /// let tls = TlsConfig::builder().root_certs(roots).build();
+    /// let client = ClientBuilder::from_env()?
+    ///     .ureq_config(|config| config.tls_config(tls))
+    ///     .build()?;
     /// # }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    ///
-    /// # Panics
-    ///
-    /// ureq panics while sending if the agent needs what ureq was built without, such as a TLS
-    /// provider or its roots, or has a timeout of centuries. An agent for `native-tls` must set
-    /// both the provider and the roots:
-    ///
-    /// ```no_run
-    /// # #[cfg(feature = "native-tls")] {
-    /// use ncloud_container_registry::ureq;
-    /// use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
-    ///
-    /// let tls = TlsConfig::builder()
-    ///     .provider(TlsProvider::NativeTls)
-    ///     .root_certs(RootCerts::PlatformVerifier)
-    ///     .build();
-    /// let agent = ureq::Agent::config_builder().tls_config(tls).build().new_agent();
-    /// # }
-    /// ```
-    pub fn agent(mut self, agent: ureq::Agent) -> ClientBuilder {
-        self.0.agent = agent;
+    pub fn ureq_config(
+        mut self,
+        configure: impl FnOnce(ConfigBuilder<AgentScope>) -> ConfigBuilder<AgentScope>,
+    ) -> ClientBuilder {
+        self.0.agent = new_agent(configure);
         self.0.lacks_tls = false;
         self
     }
@@ -441,15 +434,12 @@ impl ClientBuilder {
     /// Sets the time that a call may take, with all its attempts and waits. Default: 60 seconds. It
     /// is capped at a day.
     ///
-    /// An attempt may take half of the remaining time, or all of it if no other can follow. So a
-    /// call that hangs once still has a second attempt, and the service has half of the timeout to
-    /// respond. Looking up the host may take a quarter of the attempt's time. So may connecting,
-    /// including TLS (to a proxy and through it, each), but no more than 3 seconds, or than the
-    /// connect timeout of the [agent](ClientBuilder::agent) if it has one. Less than about 5
-    /// seconds leaves too little for a TLS handshake across an ocean.
+    /// An attempt may take half of it; the last one, and every one if it is under 4 seconds, may
+    /// take all that is left. Less than about 5 seconds leaves too little for a TLS handshake
+    /// across an ocean.
     ///
-    /// Only a proxy that sends its response to CONNECT byte by byte can make a call exceed the
-    /// timeout by more than a moment.
+    /// Linux rounds long timeouts of sockets up by as much as an eighth. A proxy that sends its
+    /// response to CONNECT byte by byte can make a call exceed everything.
     ///
     /// # Panics
     ///
@@ -461,14 +451,13 @@ impl ClientBuilder {
 
     /// Sets how many requests a call may send. Default: 3.
     ///
-    /// The wait before the first retry is between half a second and a second. It doubles with each
-    /// further retry, up to 8 seconds, is at most half of the remaining time, and is longer if the
-    /// service asks for it. If every attempt fails immediately, 3 attempts span 1.5 to 3 seconds, 5
-    /// span 7.5 to 15 seconds, and 7 span 15.5 to 31 seconds. No retry begins with less than an
-    /// eighth of the [timeout](ClientBuilder::timeout) left.
+    /// Before the first retry it waits between half a second and a second. The wait doubles with
+    /// each further retry, up to 8 seconds, and is longer if the service asks for it. No retry
+    /// begins in the last quarter of the [timeout](ClientBuilder::timeout).
     ///
-    /// With 1, nothing is sent twice, so no retry can delete an image that somebody pushes again
-    /// during the call.
+    /// A retry may delete an image that somebody pushes again during the call. With 1, the call
+    /// sends nothing twice. (A request without a response may still arrive later: see
+    /// [`Client::delete_image`].)
     pub fn max_attempts(mut self, max_attempts: u32) -> ClientBuilder {
         self.0.max_attempts = max_attempts;
         self
@@ -482,13 +471,13 @@ impl ClientBuilder {
     /// attempts.
     pub fn build(self) -> Result<Client, Error> {
         let ClientBuilder(mut client) = self;
-        if client.timeout.is_zero() || client.max_attempts == 0 {
-            return Err(Error::invalid(format!(
-                "unusable settings: timeout is {:?}, max_attempts is {}; neither may be zero",
-                client.timeout, client.max_attempts
-            )));
+        if client.timeout.is_zero() {
+            return Err(Error::invalid("the timeout is zero"));
         }
-        client.api_url = check_api_url(&client.api_url, "")?.into();
+        if client.max_attempts == 0 {
+            return Err(Error::invalid("max_attempts is zero"));
+        }
+        client.api_url = check_api_url(&client.api_url)?.into();
         client.timeout = client.timeout.min(MAX_TIMEOUT);
         Ok(client)
     }
@@ -522,10 +511,8 @@ pub enum Region {
     FinKorea,
 }
 
-const REGION_CODES: &str = "KR, SGN or JPN (site public), KR or KRS (gov), FKR (fin)";
-
 impl Region {
-    /// Returns the API URL of the region, with its path and without a trailing slash.
+    /// Returns the URL of API v2 in the region, with its path and without a trailing slash.
     pub const fn api_url(self) -> &'static str {
         match self {
             Region::Korea => "https://ncr.apigw.ntruss.com/ncr/api/v2",
@@ -554,26 +541,41 @@ impl Region {
     /// # Ok::<(), ncloud_container_registry::Error>(())
     /// ```
     pub fn from_code(site: &str, code: &str) -> Result<Region, Error> {
-        Region::find((site, ""), (code, ""))
+        let regions = Region::on_site(site)?;
+        let mut found = regions
+            .iter()
+            .filter(|(known, _)| known.eq_ignore_ascii_case(code));
+        found.next().map(|(_, region)| *region).ok_or_else(|| {
+            Error::invalid(format!(
+                "no region \"{}\" on the site {site}, which has {}; NCLOUD_SITE chooses the site \
+                 (public, gov or fin)",
+                printable(code),
+                codes(regions)
+            ))
+        })
     }
 
-    /// Finds a region by its site and its code, each with the place that it came from.
-    fn find(site: (&str, &str), code: (&str, &str)) -> Result<Region, Error> {
-        let (site_text, code_text) = (printable(site.0), printable(code.0));
-        let wrong = match (&*site.0.to_ascii_lowercase(), &*code.0.to_ascii_uppercase()) {
-            ("public", "KR") => return Ok(Region::Korea),
-            ("public", "SGN") => return Ok(Region::Singapore),
-            ("public", "JPN") => return Ok(Region::Japan),
-            ("gov", "KR") => return Ok(Region::GovKorea),
-            ("gov", "KRS") => return Ok(Region::GovKoreaSouth),
-            ("fin", "FKR") => return Ok(Region::FinKorea),
-            ("public", _) => format!("region \"{code_text}\"{}", code.1),
-            ("gov" | "fin", _) => format!("region \"{code_text}\"{} on site {site_text}", code.1),
-            _ => format!("site \"{site_text}\"{}", site.1),
-        };
-        let text = format!("unknown {wrong}: expected {REGION_CODES}");
-        Err(Error::invalid(text))
+    fn on_site(site: &str) -> Result<&'static [(&'static str, Region)], Error> {
+        Ok(match &*site.to_ascii_lowercase() {
+            "public" => &[
+                ("KR", Region::Korea),
+                ("SGN", Region::Singapore),
+                ("JPN", Region::Japan),
+            ],
+            "gov" => &[("KR", Region::GovKorea), ("KRS", Region::GovKoreaSouth)],
+            "fin" => &[("FKR", Region::FinKorea)],
+            _ => {
+                let site = printable(site);
+                let text = format!("no site \"{site}\": expected public, gov or fin");
+                return Err(Error::invalid(text));
+            }
+        })
     }
+}
+
+fn codes(regions: &[(&str, Region)]) -> String {
+    let codes: Vec<_> = regions.iter().map(|(code, _)| *code).collect();
+    codes.join(", ")
 }
 
 /// Returns the API URL of the region.
@@ -615,8 +617,8 @@ impl Credentials {
     /// [`ErrorKind::Credentials`] if a key is empty, or contains whitespace, a quotation mark or
     /// anything else that is not printable ASCII.
     pub fn new(access_key: &str, secret_key: &str) -> Result<Credentials, Error> {
-        check_key("access key", access_key)?;
-        check_key("secret key", secret_key)?;
+        check_key("the access key", access_key)?;
+        check_key("the secret key", secret_key)?;
         // HMAC takes any length, but the type does not say so.
         let hmac = Hmac::new_from_slice(secret_key.as_bytes())
             .map_err(|error| Error::credentials(format!("unusable secret key: {error}")))?;
@@ -713,8 +715,8 @@ impl Credentials {
         let no_keys = |why: String| Error::credentials(format!("no keys in {shown}: {why}"));
         let text = read_key_file(path).map_err(|error| no_keys(error.to_string()))?;
         let [access_key, secret_key] = find_keys(&text, profile).map_err(no_keys)?;
-        check_key(&format!("access key in {shown}"), access_key)?;
-        check_key(&format!("secret key in {shown}"), secret_key)?;
+        check_key(&format!("the access key in {shown}"), access_key)?;
+        check_key(&format!("the secret key in {shown}"), secret_key)?;
         Credentials::new(access_key, secret_key)
     }
 
@@ -781,7 +783,7 @@ fn key_from_env(what: &str, [first, second]: [&str; 2]) -> Result<String, Error>
             )));
         }
     };
-    check_key(&format!("{what} in {name}"), &key)?;
+    check_key(&format!("the {what} in {name}"), &key)?;
     Ok(key)
 }
 
@@ -822,13 +824,9 @@ fn find_keys<'a>(text: &'a str, profile: &str) -> Result<[&'a str; 2], String> {
     }
     let profile_shown = printable(profile);
     if !sections.contains(&profile) {
-        let sections = match printable(&sections.join("], [")) {
-            none if none.is_empty() => "none".to_owned(),
-            names => format!("[{names}]"),
-        };
-        return Err(format!(
-            "no section [{profile_shown}]; the file has {sections}"
-        ));
+        let sections = printable(&sections.join("], ["));
+        let text = format!("no section [{profile_shown}]; the file has [{sections}]");
+        return Err(text);
     }
     let value_of = |name: &str| {
         let values = settings.iter().filter(|(found, _)| *found == name);
@@ -930,10 +928,13 @@ fn is_unreserved(byte: u8) -> bool {
 ///     }
 /// }
 /// ```
+#[derive(Clone)]
 pub struct Error(Box<Details>); // boxed to keep `Result` small
 
+#[derive(Clone)]
 struct Details {
     kind: ErrorKind,
+    outcome: Outcome,
     /// What became of the image, or what was to be read, if the error is that of a call.
     opening: String,
     what_happened: String,
@@ -941,19 +942,26 @@ struct Details {
     status: Option<u16>,
     body: Option<String>,
     trace_id: Option<String>,
-    response_origin: Option<String>,
     retry_after: Option<Duration>,
     attempts: u32,
-    may_have_been_deleted: bool,
-    is_transient: bool,
+}
+
+/// What an attempt that failed may have done.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Outcome {
+    NotDeleted,
+    /// The service may have acted on it.
+    Unknown,
+    /// Nothing, since the service itself says that there is no such image.
+    Absent,
 }
 
 /// Tells what went wrong, for a program to match on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A name, a path, an API URL, a setting or an agent cannot be used; nothing was sent. The text
-    /// says what to change.
+    /// A name, a path, an API URL, a setting or the configuration of ureq cannot be used; nothing
+    /// was sent. The text says what to change.
     InvalidInput,
     /// Keys are missing, unreadable or unusable; nothing was sent. The text says which, and where
     /// they belong.
@@ -968,8 +976,8 @@ pub enum ErrorKind {
     /// 403: the account lacks permission for this registry. Grant it.
     Forbidden,
     /// 404, complete, and with a JSON object or empty: there is no such registry or image. (For
-    /// [`Client::get`] only with a code of the platform, which makes it the service's own.) Check
-    /// the registry, the image and the region.
+    /// [`Client::get`] only with a code of the service.) Check the registry, the image and the
+    /// region.
     NotFound,
     /// 409: something else was changing the image. Try again later.
     Conflict,
@@ -977,17 +985,16 @@ pub enum ErrorKind {
     /// requests, or ask for a larger quota.
     RateLimited,
     /// 5xx: the service or its gateway failed. The service may send a 500 for a missing image. Run
-    /// the call again, or look whether the image still exists (see
-    /// [`Error::may_have_been_deleted`]).
+    /// the call again, or ask [`Client::image_exists`].
     Server,
-    /// A response unlike the service's: a redirect, a success status that confirms nothing, a
-    /// truncated or HTML 404, a 404 for an unknown URL, something that is not HTTP. Check the API
-    /// URL, and whether a proxy or a login page responded instead.
+    /// A response unlike the service's: a redirect, a success status that confirms nothing, a 403 or
+    /// 404 of a proxy or a load balancer, a 404 for an unknown URL, a proxy that wants a password.
+    /// Check the API URL and the proxy.
     UnexpectedResponse,
     /// No response in time, or 408. Run the call again, or allow more time.
     Timeout,
-    /// No connection, a lost connection, or a certificate that is not trusted. Check the network,
-    /// the proxy, the API URL and the root certificates.
+    /// No connection, a lost connection, a certificate that is not trusted, or something that is
+    /// not HTTP. Check the network, the proxy and the API URL.
     Transport,
 }
 
@@ -1005,8 +1012,7 @@ impl ErrorKind {
             Self::Conflict => "; try again when nothing else is changing the image",
             Self::RateLimited => "; send fewer requests, or ask for a larger quota",
             Self::UnexpectedResponse => {
-                "; check the API URL with its path, and whether a proxy or a login page responded \
-                 instead"
+                "; check the API URL, and whether a proxy responded instead"
             }
             Self::Timeout | Self::Transport => "; check the network, the proxy and the API URL",
             Self::InvalidInput | Self::Credentials | Self::Server => "",
@@ -1026,15 +1032,15 @@ impl Error {
     }
 
     /// Returns the body of the last response, for people to read: the access key masked, then its
-    /// first 512 characters, escaped for a terminal. The service's bodies are JSON; their `details`
-    /// often explain the problem. `None` if it was empty, or the body of a redirect that contains
-    /// an `@` and so perhaps a password.
+    /// first 300 characters, escaped for a terminal. The service's bodies are JSON; their `details`
+    /// often explain the problem. `None` if it was empty, or that of a redirect, which repeats an
+    /// address.
     pub fn body(&self) -> Option<&str> {
         self.0.body.as_deref()
     }
 
-    /// Returns the gateway's ID for the request, from the header `x-ncp-trace-id`: quote it to the
-    /// vendor's support.
+    /// Returns the service's ID for the request, from the header `x-ncp-trace-id` or
+    /// `x-ncp-request-id`: quote it to the vendor's support.
     pub fn trace_id(&self) -> Option<&str> {
         self.0.trace_id.as_deref()
     }
@@ -1052,69 +1058,73 @@ impl Error {
     }
 
     /// Returns whether the outcome is unknown: the service may have acted on a request, and no
-    /// response proves that it did or did not. Run the call again, or look whether the image still
-    /// exists:
+    /// response proves that it did or did not.
+    ///
+    /// Run the call again: if the service then finds no such image, it is gone (unless the text says
+    /// that the 404 has no code of the service). Or look for the image:
     ///
     /// ```no_run
-    /// use ncloud_container_registry::{Client, ErrorKind};
-    ///
-    /// # fn find_out(client: &Client, registry: &str, image: &str) {
-    /// match client.get(&["repositories", registry, image], &[]) {
-    ///     Err(error) if error.kind() == ErrorKind::NotFound => println!("it is gone"),
-    ///     Ok(_) => println!("not yet gone: an earlier request may still be at work"),
+    /// # fn find_out(client: &ncloud_container_registry::Client, registry: &str, image: &str) {
+    /// match client.image_exists(registry, image) {
+    ///     Ok(false) => println!("it is gone"),
+    ///     Ok(true) => println!("not yet gone; look again in 5 minutes, or run the call again"),
     ///     Err(error) => println!("still unknown: {error}"),
     /// }
     /// # }
     /// ```
     pub fn may_have_been_deleted(&self) -> bool {
-        self.0.may_have_been_deleted
+        self.0.outcome == Outcome::Unknown
     }
 
     /// Returns whether the same call may succeed later: after a failure that the client itself
-    /// retries (see [`ClientBuilder::max_attempts`]).
+    /// retries. These are the kinds `Conflict`, `RateLimited`, `Server`, `Timeout` and `Transport`.
     pub fn is_transient(&self) -> bool {
-        self.0.is_transient
+        use ErrorKind::{Conflict, RateLimited, Server, Timeout, Transport};
+        let kind = self.kind();
+        matches!(kind, Conflict | RateLimited | Server | Timeout | Transport)
     }
 
-    fn new(kind: ErrorKind, what_happened: impl Into<String>) -> Error {
+    fn new(kind: ErrorKind, outcome: Outcome, what_happened: impl Into<String>) -> Error {
         Error(Box::new(Details {
             kind,
+            outcome,
             opening: String::new(),
             what_happened: what_happened.into(),
             advice: kind.advice(),
             status: None,
             body: None,
             trace_id: None,
-            response_origin: None,
             retry_after: None,
             attempts: 0,
-            may_have_been_deleted: false,
-            is_transient: false,
         }))
     }
 
-    fn invalid(what_happened: impl Into<String>) -> Error {
-        Error::new(ErrorKind::InvalidInput, what_happened)
+    fn invalid(what_is_wrong: impl Into<String>) -> Error {
+        Error::new(ErrorKind::InvalidInput, Outcome::NotDeleted, what_is_wrong)
     }
 
-    fn credentials(what_happened: impl Into<String>) -> Error {
-        Error::new(ErrorKind::Credentials, what_happened)
+    fn credentials(what_is_wrong: impl Into<String>) -> Error {
+        Error::new(ErrorKind::Credentials, Outcome::NotDeleted, what_is_wrong)
+    }
+
+    /// Names the variable that a setting came from.
+    fn of(mut self, variable: &str) -> Error {
+        self.0.opening = format!("{variable}: ");
+        self
     }
 
     /// Opens the text with what became of the image, or with what was to be read.
-    fn about(mut self, method: &Method, path: &[&str]) -> Error {
-        let path = printable(&path.join("/"));
-        let image = path.strip_prefix("repositories/").unwrap_or(&path);
-        let is_unknown = self.0.may_have_been_deleted;
-        self.0.opening = match self.0.kind {
-            _ if *method == Method::GET => format!("cannot get {path}: "),
-            _ if is_unknown && self.0.status == Some(500) => {
-                format!("{image} may have been deleted, or never existed: ")
+    fn about(mut self, method: &Method, name: &str) -> Error {
+        let (error, name) = (&mut self.0, printable(name));
+        error.opening = match (method, error.outcome, error.kind) {
+            (&Method::GET, ..) => format!("cannot read \"{name}\": "),
+            (_, Outcome::Unknown, _) if error.status == Some(500) => {
+                format!("{name} may have been deleted, or never existed: ")
             }
-            _ if is_unknown => format!("{image} may have been deleted: "),
-            ErrorKind::InvalidInput => format!("cannot delete {image}: "),
-            ErrorKind::NotFound => format!("{image} was not found: "),
-            _ => format!("{image} was not deleted: "),
+            (_, Outcome::Unknown, _) => format!("{name} may have been deleted: "),
+            (_, _, ErrorKind::InvalidInput) => format!("cannot delete \"{name}\": "),
+            (_, _, ErrorKind::NotFound) => format!("{name} was not found: "),
+            _ => format!("{name} was not deleted: "),
         };
         self
     }
@@ -1134,18 +1144,17 @@ impl Display for Error {
         if let Some(id) = &error.trace_id {
             write!(f, " (trace id {id})")?;
         }
-        if let Some(origin) = &error.response_origin {
-            write!(f, " (origin {origin})")?;
-        }
         match error.retry_after {
-            Some(wait) if error.is_transient && !wait.is_zero() => {
+            Some(wait) if self.is_transient() && !wait.is_zero() => {
                 write!(f, "; wait {} s, as the service asks", wait.as_secs())?;
             }
             _ => f.write_str(error.advice)?,
         }
-        f.write_str(match error.kind {
-            _ if error.may_have_been_deleted => "; run it again, or look whether it still exists",
-            ErrorKind::Server if error.is_transient => "; run it again later",
+        f.write_str(match (error.outcome, error.kind) {
+            (Outcome::Unknown, _) => {
+                "; run it again; if the service then finds no such image, it is gone"
+            }
+            (_, ErrorKind::Server) => "; run it again later",
             _ => "",
         })
     }
@@ -1162,79 +1171,87 @@ impl std::error::Error for Error {}
 
 // What is refused, before anything is sent.
 
-/// Returns the first of the flaws that is there.
-fn first_flaw<'a>(flaws: &[(bool, &'a str)]) -> Option<&'a str> {
-    let found = flaws.iter().find(|(is_there, _)| *is_there);
-    found.map(|(_, flaw)| *flaw)
+/// Names the first flaw of a text: one that no text may have, or else the given one.
+fn refuse(what: &str, text: &str, flaw: Option<&str>) -> Result<(), String> {
+    let flaw = if text.is_empty() {
+        Some("is empty")
+    } else if text.contains(char::is_whitespace) {
+        Some("contains whitespace")
+    } else {
+        flaw
+    };
+    flaw.map_or(Ok(()), |flaw| Err(format!("{what} {flaw}")))
 }
 
 /// Allows what a header can carry (RFC 9110, section 5.5), but no quotation marks, which would
 /// become part of the key. What else a valid key looks like is for the service to say.
 fn check_key(what: &str, key: &str) -> Result<(), Error> {
-    let flaw = first_flaw(&[
-        (key.is_empty(), "it is empty"),
-        (
-            key.contains(char::is_whitespace),
-            "it contains whitespace or a line break",
-        ),
-        (
-            key.contains(['"', '\'']),
-            "it contains a quotation mark; remove the quotes around it",
-        ),
-        (
-            !key.bytes().all(|byte| byte.is_ascii_graphic()),
-            "it is not printable ASCII",
-        ),
-    ]);
-    flaw.map_or(Ok(()), |flaw| {
-        Err(Error::credentials(format!("unusable {what}: {flaw}")))
-    })
+    let flaw = if key.contains(['"', '\'']) {
+        Some("contains a quotation mark; remove the quotes around it")
+    } else if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Some("is not printable ASCII")
+    } else {
+        None
+    };
+    refuse(what, key, flaw).map_err(Error::credentials)
 }
 
 /// Allows one label of a host name (RFC 1035, section 2.3.4). No other registry can exist, and a
 /// server might read it as another resource.
 fn check_registry(registry: &str) -> Result<(), Error> {
-    if registry.len() <= 63 && is_name(registry, "-") {
-        return Ok(());
-    }
-    Err(Error::invalid(format!(
-        "the registry \"{}\" must be 1 to 63 characters of a-z, 0-9 and -, beginning and ending \
-         with a letter or digit; pass its name alone, such as \"my-registry\"",
-        printable(registry)
-    )))
+    let flaw = if registry.contains('.') {
+        Some("is a host; pass the name from the console (a private endpoint does not contain it)")
+    } else if registry.contains(char::is_uppercase) {
+        Some("contains upper-case letters")
+    } else if registry.len() > 63 || !is_name(registry, "-") {
+        Some("must be 1 to 63 of a-z, 0-9 and -, with a letter or digit at both ends")
+    } else {
+        None
+    };
+    refuse("the registry", registry, flaw).map_err(Error::invalid)
 }
 
 /// Allows slightly more than the image names of the Docker Registry v2 specification, whose clients
 /// limit them to 255 bytes, but none with a host of this service, as `docker images` shows them.
-fn check_image_name(image_name: &str) -> Result<(), Error> {
-    let is_image_name = |text: &str| {
-        text.len() <= 255 && text.split('/').all(|component| is_name(component, "._-"))
-    };
-    let first = image_name.split('/').next().unwrap_or_default();
-    let host = first.split(':').next().unwrap_or_default();
-    let has_host = host.to_ascii_lowercase().ends_with("ntruss.com");
-    if is_image_name(image_name) && !has_host {
-        return Ok(());
-    }
-    // The name without its host is not quoted: it may be the name of another image here.
-    let (untagged, tag) = image_name.split_at(image_name.find([':', '@']).unwrap_or(0));
-    let pass_untagged = format!(
-        "has a tag or digest; for the image with all its tags, pass \"{untagged}\"; for one tag, \
-         use sign_request"
-    );
-    let why = if has_host {
-        "begins with a host; pass the name without its host, if it is in this registry and region"
-    } else if is_image_name(untagged) && !tag.contains('/') {
-        &pass_untagged
+/// No error shows a name without its host: here it may be another image's.
+fn check_image_name(name: &str) -> Result<(), Error> {
+    let host = name.split(['/', ':']).next().unwrap_or_default();
+    let has_host = host.to_ascii_lowercase().ends_with("ntruss.com") || name.contains("://");
+    let last = name.rsplit('/').next().unwrap_or_default();
+    let flaw = if has_host {
+        Some("begins with a host; pass it without the host, if that is this registry's")
+    } else if last.contains([':', '@']) {
+        Some("has a tag or digest; delete_image deletes all tags of a name, delete_tag one")
+    } else if name.contains(char::is_uppercase) {
+        Some("contains upper-case letters")
+    } else if name.len() > 255 {
+        Some("has more than 255 bytes")
+    } else if !name.split('/').all(|component| is_name(component, "._-")) {
+        Some(
+            "must be components of a-z, 0-9, ., _ and -, each with a letter or digit at both ends, \
+             joined by single slashes; pass it unencoded",
+        )
     } else {
-        "must be components of a-z, 0-9, ., _ and -, each beginning and ending with a letter or \
-         digit, joined by single slashes, at most 255 bytes; pass it unencoded, such as \
-         \"hello/world\""
+        None
     };
-    let image_name = printable(image_name);
-    Err(Error::invalid(format!(
-        "the image name \"{image_name}\" {why}"
-    )))
+    refuse("the image name", name, flaw).map_err(Error::invalid)
+}
+
+/// Allows the tags of the Docker Registry v2 specification.
+fn check_tag(tag: &str) -> Result<(), Error> {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    let is_tag = tag.len() <= 128 && tag.bytes().all(is_allowed) && !tag.starts_with(['.', '-']);
+    let flaw = "must be at most 128 letters, digits, ., _ and -, not beginning with . or -";
+    refuse("the tag", tag, (!is_tag).then_some(flaw)).map_err(Error::invalid)
+}
+
+/// Allows segments that every server reads in the same way (RFC 3986, section 5.2.4).
+fn check_path(path: &[&str]) -> Result<(), Error> {
+    let is_plain = |segment: &&str| segment.split('/').all(is_plain_component);
+    let flaw = "may have letters, digits, - . _ ~ : and single slashes, and no . or .. component; \
+                pass it unencoded";
+    let flaw = (!path.iter().all(is_plain)).then_some(flaw);
+    refuse("the path", &path.join("/"), flaw).map_err(Error::invalid)
 }
 
 fn is_name(text: &str, separators: &str) -> bool {
@@ -1244,62 +1261,19 @@ fn is_name(text: &str, separators: &str) -> bool {
         && !text.contains(|c| !is_alphanumeric(c) && !separators.contains(c))
 }
 
-/// Refuses a path that a server could read as another resource (RFC 3986, section 5.2.4), or that
-/// names an image which cannot exist: its 404 would read as "gone".
-fn check_path(path: &[&str]) -> Result<(), Error> {
-    if let ["repositories", registry, ..] = path {
-        check_registry(registry)?;
-    }
-    let segments = match path {
-        [] => return Err(Error::invalid("the path is empty")),
-        ["repositories", _, image_name, rest @ ..] => {
-            check_image_name(image_name)?;
-            if !matches!(rest, [] | ["tags"] | ["tags", _]) {
-                let text = "after an image, only \"tags\" and one tag can follow; pass the image \
-                            name as one segment, such as \"hello/world\"";
-                return Err(Error::invalid(text));
-            }
-            rest
-        }
-        _ => path,
-    };
-    match segments.iter().find(|segment| !is_plain_segment(segment)) {
-        None => Ok(()),
-        Some(segment) => Err(Error::invalid(format!(
-            "the segment \"{}\" may have only letters, digits, - . _ ~ and :, and must not be \
-             empty, . or ..; pass it unencoded",
-            printable(segment)
-        ))),
-    }
-}
-
-/// Allows `DELETE` for a tag alone: with a segment missing, or an image name that was split at its
-/// slash, it would delete the image or the registry.
-fn check_method(method: &Method, path: &[&str], query: &[(&str, &str)]) -> Result<(), Error> {
-    let is_tag = matches!(path, ["repositories", _, _, "tags", _]) && query.is_empty();
-    if is_tag || !method.as_str().eq_ignore_ascii_case("DELETE") {
-        return Ok(());
-    }
-    let text = "DELETE is for a tag, such as [\"repositories\", registry, image, \"tags\", tag], \
-                without a query; for an image, use delete_image";
-    Err(Error::invalid(text))
-}
-
-/// Returns whether a path segment is safe unencoded, and is not a dot segment.
-fn is_plain_segment(text: &str) -> bool {
+fn is_plain_component(text: &str) -> bool {
     let is_plain = |byte| is_unreserved(byte) || byte == b':';
     !matches!(text, "" | "." | "..") && text.bytes().all(is_plain)
 }
 
-fn check_api_url(api_url: &str, place: &str) -> Result<String, Error> {
+fn check_api_url(api_url: &str) -> Result<String, Error> {
     safe_api_url(api_url).ok_or_else(|| {
         // What comes before an @ or after a ? may be secret.
         let may_be_secret = api_url.contains(['@', '?', '#']);
         let shown = printable(if may_be_secret { "..." } else { api_url });
         Error::invalid(format!(
-            "unusable API URL \"{shown}\"{place}: expected a Region, or a URL such as \
-             https://ncr.apigw.ntruss.com/ncr/api/v2 (http for loopback only; no user info, query \
-             or fragment; a path of letters, digits, - . _ ~ : and single slashes)"
+            "unusable API URL \"{shown}\": expected one that ends in /v2 or /v3, such as \
+             https://ncr.apigw.ntruss.com/ncr/api/v2 (http for loopback only)"
         ))
     })
 }
@@ -1314,185 +1288,123 @@ fn safe_api_url(api_url: &str) -> Option<String> {
     let port = port.unwrap_or_default();
     let after_scheme = url.get(scheme.len()..)?.strip_prefix("://")?;
     let path = after_scheme.strip_prefix(host)?.strip_prefix(&*port)?;
-    let mut segments = path.split('/');
-    let is_plain_path = segments.next() == Some("") && segments.all(is_plain_segment);
+    let mut segments = path.strip_prefix('/')?.split('/');
+    let is_api = path.ends_with("/v2") || path.ends_with("/v3");
 
     let is_loopback = host.eq_ignore_ascii_case("localhost") // RFC 6761, section 6.3
         || format!("{host}:0").parse().is_ok_and(|address: SocketAddr| address.ip().is_loopback());
     let is_confidential = scheme == "https" || (scheme == "http" && is_loopback);
-    let is_safe = !host.is_empty() && is_confidential && is_plain_path;
-    is_safe.then(|| format!("{scheme}://{host}{port}{path}"))
+    // On the vendor's other hosts, such as that of `docker login`, a 404 would read as "absent".
+    let name = host.trim_end_matches('.').to_ascii_lowercase();
+    let is_gateway = !name.ends_with("ntruss.com") || name.contains(".apigw.");
+    let is_safe = !host.is_empty() && is_confidential && is_gateway && is_api;
+    (is_safe && segments.all(is_plain_component)).then(|| format!("{scheme}://{host}{port}{path}"))
 }
 
-// How a request is built and sent.
+// How a request is sent.
 
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
-/// No attempt begins with less than an eighth of the call's timeout left: a request without time
-/// for a response would turn a certain "not deleted" into a "may have been deleted".
-const MIN_TIME_DIVISOR: u32 = 8;
-/// Looking up the host, connecting to a proxy and connecting through it may each take a quarter of
-/// an attempt. They end before the attempt does, so a timeout there proves that nothing was sent.
-const SETUP_TIME_DIVISOR: u32 = 4;
-/// After 3.1 s, Linux reports a host that is down as "no route to host". That proves nothing, since
-/// an open connection reports it as well. A timeout of connecting proves that nothing was sent.
-const MAX_CONNECT_TIME: Duration = Duration::from_secs(3);
+/// TCP and TLS take less across any ocean, and a call of a minute has time for a second attempt.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Half of less, and a wait of a second, could end in the last quarter.
+const MIN_TIMEOUT_TO_HALVE: Duration = Duration::from_secs(4);
 /// The most that the first wait takes, so that a few attempts outlast a restart of the service.
 const MAX_FIRST_WAIT_MS: u64 = 1000;
 /// With more, a call of a minute would mostly wait.
 const MAX_DOUBLINGS: u32 = 3;
 
-/// How an attempt ended, if not in success.
-struct Failure {
-    error: Error,
-    outcome: Outcome,
+/// What a request acts on.
+struct Target {
+    method: Method,
+    /// For people.
+    name: String,
+    url: String,
 }
 
-/// What an attempt may have done.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Outcome {
-    /// It cannot have been acted upon.
-    NoEffect,
-    /// The service may have acted on it.
-    Unknown,
-    /// Nothing, since the service itself says that there is no such image.
-    ImageAbsent,
-}
-
-/// The words of the error come from `judge_response` or `judge_error`.
-impl Failure {
-    /// A failure after which the same call may succeed.
-    fn transient(kind: ErrorKind, outcome: Outcome) -> Failure {
-        let mut failure = Failure::permanent(kind, outcome);
-        failure.error.0.is_transient = true;
-        failure
-    }
-
-    fn permanent(kind: ErrorKind, outcome: Outcome) -> Failure {
-        let error = Error::new(kind, "");
-        Failure { error, outcome }
+impl Target {
+    fn new(method: Method, name: String, url: Result<String, Error>) -> Result<Target, Error> {
+        let url = url.map_err(|error| error.about(&method, &name))?;
+        Ok(Target { method, name, url })
     }
 }
 
 impl Client {
     /// Sends requests until one succeeds or fails for good, or the attempts or the time run out.
     /// Deleting and reading are idempotent, so an attempt whose outcome is unknown can be repeated.
-    fn run(&self, method: &Method, path: &[&str], query: &[(&str, &str)]) -> Result<String, Error> {
-        let about = |error: Error| error.about(method, path);
-        if self.lacks_tls && self.api_url.starts_with("https:") {
-            let text = "this crate was built without TLS; enable the feature rustls or native-tls";
+    fn run(&self, target: &Target) -> Result<String, Error> {
+        let about = |error: Error| error.about(&target.method, &target.name);
+        if self.lacks_tls && target.url.starts_with("https:") {
+            let text = "this crate was built without TLS; enable its feature rustls";
             return Err(about(Error::invalid(text)));
         }
         let started = Instant::now();
-        let mut attempts = 0;
-        let mut is_outcome_unknown = false;
+        let (mut attempt, mut is_unknown) = (0, false);
         loop {
-            let request = self.sign(method.clone(), path, query).map_err(about)?;
-            attempts += 1;
-            let Failure { mut error, outcome } = match self.attempt(request, attempts, started) {
+            attempt += 1;
+            let mut error = match self.attempt(target, attempt, started) {
                 Ok(body) => return Ok(body),
-                Err(failure) => failure,
+                Err(error) => error,
             };
-            if is_outcome_unknown && outcome == Outcome::ImageAbsent {
-                return Ok(String::new()); // an earlier attempt deleted it
+            error.0.attempts = attempt;
+            if target.method == Method::GET {
+                error.0.outcome = Outcome::NotDeleted; // reading changes nothing
             }
-            if is_outcome_unknown && outcome != Outcome::Unknown {
-                error.0.what_happened += ", after an attempt whose outcome is unknown";
-            }
-            is_outcome_unknown |= *method == Method::DELETE && outcome == Outcome::Unknown;
-            error.0.may_have_been_deleted = is_outcome_unknown;
-            error.0.attempts = attempts;
-
-            let asked_wait = error.retry_after().unwrap_or_default();
-            let time_left = self.time_left(started);
-            match wait_before_retry(attempts, asked_wait, time_left, self.timeout) {
-                Some(wait) if error.is_transient() && attempts < self.max_attempts => {
-                    thread::sleep(wait);
+            match error.0.outcome {
+                Outcome::Absent if is_unknown => return Ok(String::new()), // it was deleted before
+                Outcome::Unknown => is_unknown = true,
+                _ if is_unknown => {
+                    error.0.outcome = Outcome::Unknown;
+                    error.0.what_happened += ", after an attempt whose outcome is unknown";
+                    error.0.advice = ""; // such as to look for a typo, if it is not found
                 }
-                _ => return Err(about(error)),
+                _ => {}
             }
-            // The whole process may have been suspended in the meantime.
-            if !is_enough_time(self.time_left(started), self.timeout) {
+            let wait = wait_before_retry(attempt, error.retry_after().unwrap_or_default());
+            // A request without time for a response would turn a certain "not deleted" into a
+            // "may have been deleted".
+            let is_too_late = started.elapsed() + wait > self.timeout / 4 * 3;
+            if !error.is_transient() || attempt >= self.max_attempts || is_too_late {
                 return Err(about(error));
             }
+            thread::sleep(wait);
         }
-    }
-
-    fn time_left(&self, started: Instant) -> Duration {
-        self.timeout.saturating_sub(started.elapsed())
     }
 
     /// Sends one request of the call that began at `started`, and returns the body of a success.
-    fn attempt(
-        &self,
-        request: Request<()>,
-        attempt_number: u32,
-        started: Instant,
-    ) -> Result<String, Failure> {
-        let method = request.method().clone();
-        let is_last = attempt_number >= self.max_attempts;
-        let time = time_for_attempt(is_last, self.time_left(started), self.timeout);
-        let limits = self.agent.config().timeouts();
-        // Setup must end before either of these, which do not tell whether anything was sent.
-        let time = shorter(limits.per_call, shorter(limits.global, time));
-        let setup_time = time / SETUP_TIME_DIVISOR;
-        let connect_time = setup_time.min(limits.connect.unwrap_or(MAX_CONNECT_TIME));
+    fn attempt(&self, target: &Target, attempt: u32, started: Instant) -> Result<String, Error> {
+        let request = self.sign(target);
+        let request = request.map_err(|error| Error::invalid(error.to_string()))?;
+        let time = self.time_for_attempt(attempt, started.elapsed());
+        let connect_time = self.agent.config().timeouts().connect;
         let mut config = self
             .agent
             .configure_request(request)
-            .http_status_as_error(false)
             .timeout_global(Some(time))
-            .timeout_resolve(Some(shorter(limits.resolve, setup_time)))
-            .timeout_connect(Some(connect_time));
-        if attempt_number > 1 {
+            .timeout_connect(Some(connect_time.unwrap_or(CONNECT_TIMEOUT).min(time)));
+        if target.url.starts_with("http:") {
+            config = config.proxy(None); // loopback is reached without one
+        }
+        if attempt > 1 {
             // Kept connections may all be dead, for example after a suspend: open a new one.
             config = config.max_idle_age(Duration::ZERO);
         }
-        let attempt_started = Instant::now();
+        IS_CONNECTING.set(false);
         match self.agent.run(config.build()) {
-            Ok(response) => self.judge_response(&method, Response::read(response)),
-            Err(error) => {
-                Err(self.judge_error(&error, attempt_started.elapsed(), started.elapsed()))
-            }
+            Ok(response) => self.judge_response(&target.method, Response::read(response)),
+            Err(error) => Err(self.judge_error(&error, IS_CONNECTING.take(), started.elapsed())),
         }
     }
 
-    /// Signs a request for this moment. It carries its settings with it, so that no agent takes the
-    /// signature to another host.
-    fn sign(
-        &self,
-        method: Method,
-        path: &[&str],
-        query: &[(&str, &str)],
-    ) -> Result<Request<()>, Error> {
-        check_path(path)?;
-        let mut url = self.api_url.to_string();
-        for segment in path {
-            url = url + "/" + &percent_encode(segment);
-        }
-        for (index, (name, value)) in query.iter().enumerate() {
-            let separator = if index == 0 { "?" } else { "&" };
-            url = url + separator + &percent_encode(name) + "=" + &percent_encode(value);
-        }
-        let request = self.sign_url(method, &url);
-        let request = request.map_err(|error| Error::invalid(error.to_string()))?;
-        let timeout = shorter(self.agent.config().timeouts().global, self.timeout);
-        let config = self.agent.configure_request(request);
-        let mut config = config.max_redirects(0).timeout_global(Some(timeout));
-        if self.api_url.starts_with("http:") {
-            config = config.proxy(None); // loopback is reached without one
-        }
-        Ok(config.build())
-    }
-
-    fn sign_url(&self, method: Method, url: &str) -> http::Result<Request<()>> {
-        let uri: Uri = url.parse()?;
+    /// Signs a request for this moment.
+    fn sign(&self, target: &Target) -> http::Result<Request<()>> {
+        let uri: Uri = target.url.parse()?;
         let request_target = uri.path_and_query().map_or("", |target| target.as_str());
         let now = UNIX_EPOCH.elapsed().unwrap_or_default();
         let timestamp_ms = u64::try_from(now.as_millis()).unwrap_or_default();
         let keys = &self.credentials;
-        let signature = keys.sign(method.as_str(), request_target, timestamp_ms);
+        let signature = keys.sign(target.method.as_str(), request_target, timestamp_ms);
         Request::builder()
-            .method(method)
+            .method(target.method.clone())
             .uri(uri)
             .header("User-Agent", USER_AGENT)
             // A compressed response would lose its length, which shows whether it is complete.
@@ -1504,76 +1416,102 @@ impl Client {
             .body(())
     }
 
-    /// Returns the proxy through which the API URL is reached, if any.
-    fn proxy(&self) -> Option<&ureq::Proxy> {
-        let api_url: Uri = self.api_url.parse().ok()?;
-        let proxy = self.agent.config().proxy()?;
-        let is_used = api_url.scheme_str() == Some("https") && !proxy.is_no_proxy(&api_url);
-        is_used.then_some(proxy)
+    /// Returns half of the timeout, so that a call that hangs once has a second attempt, or all
+    /// that is left.
+    fn time_for_attempt(&self, attempt: u32, elapsed: Duration) -> Duration {
+        let time_left = self.timeout.saturating_sub(elapsed);
+        if attempt >= self.max_attempts || self.timeout < MIN_TIMEOUT_TO_HALVE {
+            time_left
+        } else {
+            time_left.min(self.timeout / 2)
+        }
     }
 }
 
-/// The proxy's URL may hold a password, so only this is shown.
-fn host_and_port(proxy: &ureq::Proxy) -> String {
-    format!("{}:{}", proxy.host(), proxy.port())
-}
-
-/// Makes a header's value that `Debug` does not show.
+/// Makes a header's value that `Debug`, and so a log, does not show.
 fn sensitive(value: &str) -> http::Result<HeaderValue> {
     let mut value = HeaderValue::from_str(value)?;
     value.set_sensitive(true);
     Ok(value)
 }
 
-fn shorter(timeout: Option<Duration>, limit: Duration) -> Duration {
-    timeout.map_or(limit, |timeout| timeout.min(limit))
-}
-
-/// Returns half of the time that is left while another attempt may follow, else all of it.
-fn time_for_attempt(is_last: bool, time_left: Duration, timeout: Duration) -> Duration {
-    let half = time_left / 2;
-    if is_last || !is_enough_time(half, timeout) {
-        time_left
-    } else {
-        half
-    }
-}
-
-fn is_enough_time(time_left: Duration, timeout: Duration) -> bool {
-    time_left > timeout / MIN_TIME_DIVISOR
-}
-
-/// Decides how long to wait before a retry, counted from 1: `None` if that leaves too little time
-/// for an attempt.
-fn wait_before_retry(
-    retry: u32,
-    asked_wait: Duration,
-    time_left: Duration,
-    timeout: Duration,
-) -> Option<Duration> {
-    let wait = backoff(retry).min(time_left / 2).max(asked_wait);
-    is_enough_time(time_left.saturating_sub(wait), timeout).then_some(wait)
-}
-
-/// Returns between half and all of a bound that doubles with each retry. The jitter keeps clients
-/// that failed together from coming back together.
-fn backoff(retry: u32) -> Duration {
+/// Returns how long to wait before a retry, counted from 1: between half and all of a bound that
+/// doubles with each, or as long as the service asks. The jitter keeps clients that failed together
+/// from coming back together.
+fn wait_before_retry(retry: u32, asked: Duration) -> Duration {
     let half_ms = (MAX_FIRST_WAIT_MS << retry.saturating_sub(1).min(MAX_DOUBLINGS)) / 2;
     // Each RandomState hashes with its own keys, which start from the system's random numbers.
     let random = RandomState::new().hash_one(retry);
-    Duration::from_millis(half_ms + random % (half_ms + 1))
+    asked.max(Duration::from_millis(half_ms + random % (half_ms + 1)))
 }
 
-// How responses and errors are classified.
+// Whether anything was sent.
+
+thread_local! {
+    /// Whether ureq is at work, on this thread, on what comes before a request: looking up a host,
+    /// connecting to it or to a proxy, TLS. It stays set if that fails.
+    static IS_CONNECTING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Looks up or connects with ureq's own `T`, and notes that it is at work. Only an error with that
+/// note is one of a request that was not sent; behind a proxy, a kept connection is used without
+/// asking either.
+#[derive(Debug)]
+struct Noted<T>(T);
+
+/// Runs a step of connecting. A step within a step, as with a proxy, restores what it found.
+fn noted<T>(step: impl FnOnce() -> Result<T, ureq::Error>) -> Result<T, ureq::Error> {
+    let before = IS_CONNECTING.replace(true);
+    let done = step()?;
+    IS_CONNECTING.set(before);
+    Ok(done)
+}
+
+impl<T: Resolver> Resolver for Noted<T> {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        noted(|| self.0.resolve(uri, config, timeout))
+    }
+}
+
+impl<T: Connector> Connector for Noted<T> {
+    type Out = T::Out;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        chained: Option<()>,
+    ) -> Result<Option<T::Out>, ureq::Error> {
+        noted(|| self.0.connect(details, chained))
+    }
+}
+
+/// Makes an agent that can be asked whether it was connecting.
+fn new_agent(
+    configure: impl FnOnce(ConfigBuilder<AgentScope>) -> ConfigBuilder<AgentScope>,
+) -> ureq::Agent {
+    let config = ureq::Agent::config_builder();
+    #[cfg(feature = "platform-verifier")]
+    let config = config.tls_config(
+        ureq::tls::TlsConfig::builder()
+            .root_certs(ureq::tls::RootCerts::PlatformVerifier)
+            .build(),
+    );
+    let config = configure(config)
+        .http_status_as_error(false)
+        .max_redirects(0); // a redirect would take the signature to another host
+    let (connector, resolver) = (DefaultConnector::default(), DefaultResolver::default());
+    ureq::Agent::with_parts(config.build(), Noted(connector), Noted(resolver))
+}
+
+// How responses and errors are judged.
 
 /// More than a page of 100 images, which has some 40 KiB.
 const MAX_BODY: usize = 1024 * 1024;
-/// An I/O error is taken for one of connecting only if it comes within this time of the attempt's
-/// start. A later one may come from an open connection: on Linux, that reports that a host is
-/// unreachable when its retransmissions have run out, after 3.15 s with `tcp_retries2` at 3, the
-/// lowest value in use (tcp(7); 15 minutes by default). Other systems were not measured.
-const CONNECT_ERROR_WINDOW: Duration = Duration::from_millis(if IS_LINUX { 2900 } else { 1000 });
-const IS_LINUX: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 /// A response, as far as it was read.
 struct Response {
@@ -1602,20 +1540,14 @@ impl Response {
     }
 
     fn is_success(&self, method: &Method) -> bool {
-        if *method == Method::DELETE {
-            self.confirms_deletion()
-        } else {
-            self.head.status == 200 && self.is_complete() && self.is_object()
-        }
-    }
-
-    /// 204 is the vendor's documented success; 200 and 201 are successes common to its operations,
-    /// but also those of a login page.
-    fn confirms_deletion(&self) -> bool {
-        match self.head.status.as_u16() {
-            204 => true,
-            200 | 201 if self.header("Transfer-Encoding").is_some() => false,
-            200 | 201 => self.header("Content-Length").as_deref() == Some("0"),
+        let is_empty = || {
+            let length = self.header("Content-Length");
+            length.as_deref() == Some("0") && self.header("Transfer-Encoding").is_none()
+        };
+        match (method, self.head.status.as_u16()) {
+            (&Method::GET, status) => status == 200 && self.is_complete() && self.is_object(),
+            (_, 204) => true,             // the documented success
+            (_, 200 | 201) => is_empty(), // successes of all operations, and of login pages
             _ => false,
         }
     }
@@ -1636,150 +1568,107 @@ impl Response {
         body.starts_with('{') && body.ends_with('}')
     }
 
+    /// Whether the body has one of the platform's codes, which other gateways do not have.
+    fn has_code(&self) -> bool {
+        let body = self.body.replace(char::is_whitespace, "");
+        body.contains("\"errorCode\":") || body.contains("\"returnCode\":")
+    }
+
+    /// Whether the body has code 300, a string or a number: the URL is unknown, or permission is
+    /// lacking.
     fn has_code_300(&self) -> bool {
         let is_ignored = |c: char| c == '"' || c.is_whitespace();
         let unquoted = self.body.replace(is_ignored, "");
         unquoted.contains("Code:300,") || unquoted.contains("Code:300}")
     }
 
-    /// Whether the body has one of the platform's codes, which other gateways do not have.
-    fn has_platform_code(&self) -> bool {
-        let body = self.body.replace(char::is_whitespace, "");
-        body.contains("\"errorCode\":") || body.contains("\"returnCode\":")
-    }
-
-    /// Whether a 404 comes from a service, this one or another, that does not find the image. Code
-    /// 300, a string or a number, says that the URL is unknown, or that permission is lacking.
-    fn is_not_found(&self) -> bool {
-        self.is_complete() && !self.has_code_300() && (self.is_object() || self.body.is_empty())
-    }
-
-    /// Classifies a response that is no success. A 4xx or 5xx status without a row of its own has
-    /// the kind of its class (RFC 9110, section 15).
-    fn classify(&self, method: &Method) -> Failure {
-        use {ErrorKind as K, Outcome::ImageAbsent, Outcome::NoEffect, Outcome::Unknown};
-        let (transient, permanent) = (Failure::transient, Failure::permanent);
+    /// Classifies a response that is no success. A status without a row of its own has the kind of
+    /// its class (RFC 9110, section 15).
+    fn classify(&self, method: &Method) -> (ErrorKind, Outcome) {
+        use {ErrorKind as K, Outcome::NotDeleted, Outcome::Unknown};
         match self.head.status.as_u16() {
-            // A success whose body was truncated proves nothing; another attempt may.
-            200..=299 if self.length.is_err() => transient(K::UnexpectedResponse, Unknown),
-            401 => permanent(K::Unauthorized, NoEffect),
-            403 => permanent(K::Forbidden, NoEffect),
-            404 if !self.is_not_found() => permanent(K::UnexpectedResponse, NoEffect),
-            404 if self.has_platform_code() => permanent(K::NotFound, ImageAbsent),
-            // Enough for "not found", but no proof: it may be another gateway's.
-            404 if *method == Method::DELETE => permanent(K::NotFound, NoEffect),
-            404 => permanent(K::UnexpectedResponse, NoEffect),
+            200..=299 if self.length.is_err() => (K::Transport, Unknown),
+            401 => (K::Unauthorized, NotDeleted),
+            // The page of a proxy or a load balancer.
+            403 if !self.body.is_empty() && !self.is_object() => {
+                (K::UnexpectedResponse, NotDeleted)
+            }
+            403 => (K::Forbidden, NotDeleted),
+            404 => self.classify_404(method),
             // It may come from a proxy in front of a slow service.
-            408 => transient(K::Timeout, Unknown),
+            408 => (K::Timeout, Unknown),
             // It did nothing. An earlier attempt that is still at work causes it; a 404 follows.
-            409 => transient(K::Conflict, NoEffect),
-            429 => transient(K::RateLimited, NoEffect),
-            400..=499 => permanent(K::BadRequest, NoEffect),
-            500 | 502..=504 => transient(K::Server, Unknown),
-            500..=599 => permanent(K::Server, Unknown),
-            _ => permanent(K::UnexpectedResponse, Unknown),
+            409 => (K::Conflict, NotDeleted),
+            429 => (K::RateLimited, NotDeleted),
+            400..=499 => (K::BadRequest, NotDeleted),
+            500..=599 => (K::Server, Unknown),
+            _ => (K::UnexpectedResponse, Unknown),
+        }
+    }
+
+    /// A 404 proves something only if the service said it. Others come from a proxy or a load
+    /// balancer, perhaps while the service restarts.
+    fn classify_404(&self, method: &Method) -> (ErrorKind, Outcome) {
+        let is_plausible = self.is_complete()
+            && (self.body.is_empty() || self.is_object())
+            && !self.has_code_300();
+        match (is_plausible, self.has_code()) {
+            (true, true) => (ErrorKind::NotFound, Outcome::Absent),
+            // What v2's own 404 looks like is not documented, so for a deletion this is enough.
+            (true, false) if *method == Method::DELETE => {
+                (ErrorKind::NotFound, Outcome::NotDeleted)
+            }
+            _ => (ErrorKind::UnexpectedResponse, Outcome::NotDeleted),
         }
     }
 }
 
-/// Classifies an error of ureq, `elapsed` after the start of the attempt.
-fn classify_error(error: &ureq::Error, elapsed: Duration) -> Failure {
-    use {
-        ErrorKind as K, Outcome::NoEffect, Outcome::Unknown, ureq::Error as E, ureq::Timeout as T,
+/// Classifies what ureq reports in place of a response.
+fn classify_error(error: &ureq::Error, was_connecting: bool) -> (ErrorKind, Outcome) {
+    use {ErrorKind as K, ureq::Error as E};
+    let outcome = match error {
+        // Nothing is sent without the TLS that they miss.
+        E::RequireHttpsOnly(_) | E::TlsRequired => Outcome::NotDeleted,
+        _ if was_connecting => Outcome::NotDeleted,
+        _ => Outcome::Unknown,
     };
-    let (transient, permanent) = (Failure::transient, Failure::permanent);
-    match error {
-        E::Timeout(T::Resolve | T::Connect) => transient(K::Timeout, NoEffect),
-        E::Timeout(_) => transient(K::Timeout, Unknown),
-        E::HostNotFound | E::ConnectionFailed => transient(K::Transport, NoEffect),
-        E::ConnectProxyFailed(_) => transient(K::Transport, NoEffect),
-        _ if is_untrusted_certificate(error) => permanent(K::Transport, NoEffect),
-        E::Io(error) if is_from_connecting(error, elapsed) => transient(K::Transport, NoEffect),
-        E::Io(_) => transient(K::Transport, Unknown),
-        E::Protocol(_) | E::LargeResponseHeader(..) => transient(K::UnexpectedResponse, Unknown),
-        E::RequireHttpsOnly(_) | E::Tls(_) | E::TlsRequired => permanent(K::InvalidInput, NoEffect),
-        // TLS could not be set up.
-        #[cfg(feature = "native-tls")]
-        E::NativeTls(_) => transient(K::Transport, NoEffect),
+    let kind = match error {
+        E::RequireHttpsOnly(_) | E::TlsRequired | E::Tls(_) => K::InvalidInput,
         #[cfg(feature = "rustls")]
-        E::Rustls(_) => permanent(K::InvalidInput, NoEffect),
-        _ => permanent(K::Transport, Unknown),
-    }
-}
-
-/// Whether TLS failed because the certificate of the host is not trusted.
-fn is_untrusted_certificate(error: &ureq::Error) -> bool {
-    match error {
-        // From rustls, which reports other failures as I/O errors, too.
-        ureq::Error::Io(error) => error.to_string().starts_with("invalid peer certificate"),
-        #[cfg(feature = "native-tls")]
-        ureq::Error::NativeTls(error) => error.to_string().contains("certificate"),
-        _ => false,
-    }
-}
-
-/// Whether an I/O error comes from looking up the host or connecting, so that nothing was sent.
-fn is_from_connecting(error: &io::Error, elapsed: Duration) -> bool {
-    use io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
-    use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
-    let is_from_connecting = match error.kind() {
-        // On Windows, refusing takes two seconds, and only connecting reports it.
-        ConnectionRefused if cfg!(windows) => return true,
-        _ if IS_LINUX => error.raw_os_error().is_some() && !is_from_open_connection(error),
-        ConnectionRefused | HostUnreachable | NetworkUnreachable | PermissionDenied
-        | AddrNotAvailable | AddrInUse => true,
-        _ => false,
+        E::Rustls(_) => K::InvalidInput,
+        E::Timeout(_) => K::Timeout,
+        // Sent three times a call, a wrong password would lock an account.
+        error if is_proxy_authentication(error) => K::UnexpectedResponse,
+        _ => K::Transport,
     };
-    // The standard library gives a failed lookup an error kind that is unstable, so its text
-    // decides. The codes are those of too many open files (Unix, Windows) and of a failed lookup
-    // (Windows).
-    (is_from_connecting && elapsed < CONNECT_ERROR_WINDOW)
-        || error.to_string().starts_with("failed to lookup address")
-        || matches!(error.raw_os_error(), Some(23 | 24 | 10024 | 11001..=11004))
+    (kind, outcome)
 }
 
-/// Whether an open connection can report an error on Linux, whose other errors come from looking up
-/// the host and connecting (tcp(7), recv(2)).
-fn is_from_open_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
-    use io::ErrorKind::{Interrupted, OutOfMemory, TimedOut, UnexpectedEof, WouldBlock};
-    const ENETRESET: i32 = 102;
-    const ENOBUFS: i32 = 105;
-    const ESHUTDOWN: i32 = 108;
-    match error.kind() {
-        BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | Interrupted
-        | OutOfMemory | TimedOut | UnexpectedEof | WouldBlock => true,
-        _ => matches!(error.raw_os_error(), Some(ENETRESET | ENOBUFS | ESHUTDOWN)),
-    }
+fn is_proxy_authentication(error: &ureq::Error) -> bool {
+    matches!(error, ureq::Error::ConnectProxyFailed(text) if text.contains("407"))
 }
 
 impl Client {
-    fn judge_response(&self, method: &Method, response: Response) -> Result<String, Failure> {
+    fn judge_response(&self, method: &Method, response: Response) -> Result<String, Error> {
         if response.is_success(method) {
             return Ok(response.body);
         }
         let server_text = |text: String| self.server_text(&text);
-        let mut failure = response.classify(method);
-        let error = &mut failure.error.0;
-        error.what_happened = self.describe(&response);
-        error.status = Some(response.head.status.as_u16());
-        error.trace_id = response.header("x-ncp-trace-id").map(server_text);
-        let origin = response.header("x-ncp-apigw-response-origin");
-        error.response_origin = origin.map(server_text);
+        let (kind, outcome) = response.classify(method);
+        let mut error = Error::new(kind, outcome, self.describe(&response));
+        let details = &mut error.0;
+        details.status = Some(response.head.status.as_u16());
+        let trace_id = response.header("x-ncp-trace-id");
+        let trace_id = trace_id.or_else(|| response.header("x-ncp-request-id"));
+        details.trace_id = trace_id.map(server_text);
         let retry_after = response.header("Retry-After");
-        error.retry_after = retry_after.as_deref().and_then(parse_retry_after);
-        if error.status == Some(404) && response.has_code_300() {
-            error.advice = "; check the API URL with its path, and the account's permissions";
+        details.retry_after = retry_after.as_deref().and_then(parse_retry_after);
+        if details.status == Some(404) && response.has_code_300() {
+            details.advice = "; check the API URL, and the account's permissions";
         }
-        if error.kind == ErrorKind::UnexpectedResponse && response.length.is_err() {
-            error.advice = ErrorKind::Transport.advice();
-        }
-        // What comes before an @ may be a password, also in the body of a redirect.
-        let may_be_secret = response.head.status.is_redirection() && response.body.contains('@');
-        error.body = Some(response.body)
-            .filter(|body| !body.is_empty() && !may_be_secret)
-            .map(server_text);
-        Err(failure)
+        let is_shown = !response.body.is_empty() && !response.head.status.is_redirection();
+        details.body = is_shown.then(|| server_text(response.body));
+        Err(error)
     }
 
     /// Returns the status, with what helps to understand it.
@@ -1788,18 +1677,22 @@ impl Client {
         let header = |name| response.header(name).map(|text| self.server_text(&text));
         let flaw = match &response.length {
             Err(cause) => format!(", truncated ({})", printable(&cause.to_string())),
-            Ok(_) if response.is_complete() || status == 204 => String::new(),
-            Ok(length) if *length > MAX_BODY => ", longer than 1 MiB".to_owned(),
-            Ok(_) => ", of unknown length".to_owned(),
-        };
-        match (status.as_u16(), header("Location")) {
-            (200..=299, _) => format!("{status}{flaw}"),
-            (404, _) => format!("{status} from {}{flaw}", self.api_url),
-            // What comes before an @ may be a password.
-            (300..=399, Some(location)) if !location.contains('@') => {
-                format!("{status} to {location}")
+            Ok(_) if status == 204 => String::new(),
+            Ok(_) if !response.is_complete() => ", incomplete or longer than 1 MiB".to_owned(),
+            Ok(_) if status == 404 && !response.has_code() => {
+                ", without a code of the service".to_owned()
             }
-            (401, _) => {
+            Ok(_) => String::new(),
+        };
+        match status.as_u16() {
+            200..=299 => format!("{status}{flaw}"),
+            404 => format!("{status} from {}{flaw}", self.api_url),
+            // What comes before an @ may be a password.
+            300..=399 => match header("Location").filter(|location| !location.contains('@')) {
+                Some(location) => format!("{status} to {location}"),
+                None => status.to_string(),
+            },
+            401 => {
                 let access_key = self.credentials.masked_access_key();
                 let date = header("Date").map(|date| format!(", the service's clock: {date}"));
                 let date = date.unwrap_or_default();
@@ -1809,61 +1702,43 @@ impl Client {
         }
     }
 
-    /// Tells what ureq reports in place of a response, after the time that attempt and call took.
-    fn judge_error(
-        &self,
-        error: &ureq::Error,
-        attempt_time: Duration,
-        call_time: Duration,
-    ) -> Failure {
-        let mut failure = if self.is_socks_refusal(error) {
-            Failure::transient(ErrorKind::Transport, Outcome::NoEffect)
-        } else {
-            classify_error(error, attempt_time)
-        };
-        let what_failed = match (failure.error.0.kind, failure.outcome) {
-            (ErrorKind::InvalidInput, _) => "the agent cannot send to",
-            (_, Outcome::NoEffect) => "no connection to",
-            (ErrorKind::UnexpectedResponse, _) => "no HTTP response from",
+    /// Tells what ureq reports in place of a response, after the time that the call took.
+    fn judge_error(&self, error: &ureq::Error, was_connecting: bool, elapsed: Duration) -> Error {
+        let (kind, outcome) = classify_error(error, was_connecting);
+        let what_failed = match (kind, outcome) {
+            (ErrorKind::InvalidInput, _) => "cannot send to",
+            (_, Outcome::NotDeleted) => "no connection to",
             _ => "no response from",
         };
         let host = self.api_url.split('/').nth(2).unwrap_or_default(); // after "https:" and ""
-        let proxy = self.proxy().map(host_and_port);
-        let proxy = proxy.map_or(String::new(), |proxy| format!(" through the proxy {proxy}"));
-        let seconds = (call_time.as_secs_f32() * 10.0).round() / 10.0;
-        let cause = printable(error.to_string().trim_start_matches("io: "));
+        let proxy = self
+            .proxy()
+            .map(|proxy| format!(" through the proxy {proxy}"));
+        let proxy = proxy.unwrap_or_default();
+        let text = error.to_string();
         let cause = match error {
-            ureq::Error::Timeout(_) => format!(" within {seconds} s"),
-            _ => format!(": {cause}"),
+            ureq::Error::Timeout(_) => format!(" within {:.1} s", elapsed.as_secs_f32()),
+            _ => format!(": {}", printable(text.trim_start_matches("io: "))),
         };
-        failure.error.0.what_happened = format!("{what_failed} {host}{proxy}{cause}");
-        if is_untrusted_certificate(error) {
-            failure.error.0.advice = "; to trust its authority, use the feature native-tls, which \
-                                      trusts what the system trusts, or ClientBuilder::agent with \
-                                      the authority's PEM file";
+        let mut failure = Error::new(kind, outcome, format!("{what_failed} {host}{proxy}{cause}"));
+        if text.contains("invalid peer certificate: UnknownIssuer") {
+            failure.0.advice = "; to trust its authority, use the feature platform-verifier, or \
+                                ClientBuilder::ureq_config with its PEM file";
+        } else if text.contains("invalid peer certificate") {
+            failure.0.advice = "; check this machine's clock and the API URL";
+        } else if is_proxy_authentication(error) {
+            failure.0.advice = "; check the user and password of the proxy's URL";
         }
         failure
     }
 
-    /// Whether a SOCKS proxy refused to connect. ureq reports that with kinds which rustls never
-    /// uses; the system's TLS does.
-    fn is_socks_refusal(&self, error: &ureq::Error) -> bool {
-        use {io::ErrorKind as K, ureq::ProxyProtocol as P};
-        #[cfg(feature = "rustls")]
-        let is_rustls =
-            self.agent.config().tls_config().provider() == ureq::tls::TlsProvider::Rustls;
-        #[cfg(not(feature = "rustls"))]
-        let is_rustls = false;
-        let protocol = self.proxy().map(ureq::Proxy::protocol);
-        let is_socks = protocol.is_some_and(|protocol| !matches!(protocol, P::Http | P::Https));
-        let is_refusal = |error: &io::Error| {
-            error.raw_os_error().is_none()
-                && matches!(
-                    error.kind(),
-                    K::Other | K::PermissionDenied | K::InvalidInput
-                )
-        };
-        is_socks && is_rustls && matches!(error, ureq::Error::Io(error) if is_refusal(error))
+    /// Returns host and port of the proxy through which the API URL is reached, if any. Its URL may
+    /// hold a password.
+    fn proxy(&self) -> Option<String> {
+        let api_url: Uri = self.api_url.parse().ok()?;
+        let proxy = self.agent.config().proxy()?;
+        let is_used = api_url.scheme_str() == Some("https") && !proxy.is_no_proxy(&api_url);
+        is_used.then(|| format!("{}:{}", proxy.host(), proxy.port()))
     }
 
     /// Makes server text safe to show: the access key masked, the rest truncated and escaped.
@@ -1876,7 +1751,7 @@ impl Client {
 // How text is read and shown.
 
 /// Enough for the longest error body of the service that was seen, and little enough for a line.
-const MAX_SHOWN: usize = 512;
+const MAX_SHOWN: usize = 300;
 
 /// Reads `Retry-After` in seconds (RFC 9110, section 10.2.3).
 fn parse_retry_after(text: &str) -> Option<Duration> {
@@ -1885,7 +1760,7 @@ fn parse_retry_after(text: &str) -> Option<Duration> {
     is_number.then(|| Duration::from_secs(text.parse().unwrap_or(u32::MAX).into()))
 }
 
-/// Returns `text` for one line of a terminal: its first 512 characters, of which those are escaped
+/// Returns `text` for one line of a terminal: its first 300 characters, of which those are escaped
 /// that could break the line, steer the terminal, or change the order in which text is read.
 fn printable(text: &str) -> String {
     let shown: String = text.chars().take(MAX_SHOWN).collect();

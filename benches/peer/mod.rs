@@ -61,8 +61,7 @@ pub fn agent(with_timeouts: bool) -> ureq::Agent {
     if with_timeouts {
         config = config
             .timeout_global(Some(Duration::from_secs(30)))
-            .timeout_resolve(Some(Duration::from_millis(7_500)))
-            .timeout_connect(Some(Duration::from_secs(3)));
+            .timeout_connect(Some(Duration::from_secs(5)));
     }
     config.build().new_agent()
 }

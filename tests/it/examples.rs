@@ -76,35 +76,19 @@ fn demo_shows_a_deletion() {
     assert_eq!((status, &*err), (0, ""));
     let mut rest = &*out;
     for line in [
-        "The registry holds 3 images:",
-        "    my-registry/hello/world",
-        "A dry run, ",
+        "The registry my-registry holds 2:\n    hello/moon\n    hello/world\n\n",
         "    DELETE http://127.0.0.1:",
         "/ncr/api/v2/repositories/my-registry/hello%2Fworld\n",
         "client.delete_image(",
-        "    DELETE /ncr/api/v2/repositories/my-registry/hello%2Fworld HTTP/1.1\n",
-        "    content-type: application/json\n",
-        "    x-ncp-apigw-timestamp: ",
-        "    x-ncp-iam-access-key: AKTEST0123456789abcd\n",
-        "    x-ncp-apigw-signature-v2: ",
-        "...\n",
         "    HTTP/1.1 204 No Content\n",
-        "The registry holds 2 images:",
+        "The registry my-registry holds 1:\n    hello/moon\n\n",
         "    my-registry/hello/world was not found: 404 Not Found from http://127.0.0.1:",
         "    export NCLOUD_ACCESS_KEY_ID=... NCLOUD_SECRET_ACCESS_KEY=... NCLOUD_REGION=KR\n",
         "    cargo run --example delete_image -- --dry-run my-registry hello/world\n",
     ] {
-        let (_, after) = rest
-            .split_once(line)
-            .unwrap_or_else(|| panic!("no {line:?} in {out}"));
-        rest = after;
+        let found = rest.split_once(line);
+        rest = found.unwrap_or_else(|| panic!("no {line:?} in {out}")).1;
     }
-    let signature = out
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("x-ncp-apigw-signature-v2: "));
-    assert_eq!(signature.unwrap().len(), "12345678...".len());
-    let after = out.split_once("The registry holds 2 images:").unwrap().1;
-    assert!(!after.split_once("\n\n").unwrap().0.contains("hello/world"));
 }
 
 #[test]
@@ -137,13 +121,13 @@ fn delete_image_goes_on_after_a_failure() {
 fn delete_image_checks_every_name_before_it_deletes() {
     let gateway = Gateway::with(&["r/hello/moon"]);
     // A chat program makes a dash of two hyphens.
-    for name in ["—dry-run", "b:1", "a%2Fb", "r.kr.ncr.ntruss.com/b"] {
+    for name in ["—dry-run", "b:1", "a%2Fb", "r.kr.ncr.ntruss.com/b", ""] {
         for option in [&[][..], &["--if-exists"], &["--dry-run"]] {
             let arguments = [option, &["r", "hello/moon", name]].concat();
             let (status, out, err) = delete(&gateway, &arguments);
             assert_eq!((status, &*out), (2, ""));
             assert!(
-                err.starts_with(&format!("cannot delete r/{name}: ")),
+                err.starts_with(&format!("cannot delete \"r/{name}\": ")),
                 "{err}"
             );
             assert_eq!(err.lines().count(), 1, "{err}");
@@ -170,84 +154,45 @@ fn delete_image_dry_run_shows_the_url_and_sends_nothing() {
     assert_eq!(gateway.connections(), 0);
 }
 
+#[rustfmt::skip] // one row a line
 #[test]
-fn delete_image_and_list_images_tell_wrong_usage_in_a_few_lines() {
+fn delete_image_and_list_images_show_their_usage() {
     let gateway = Gateway::with(&["r/a"]);
-    #[track_caller]
-    fn check(gateway: &Gateway, example: &str, arguments: &[&str], start: &str) {
-        let (status, out, err) = run_at(gateway, example, arguments);
+    let wrong = [
+        ("delete_image", &[][..]),
+        ("delete_image", &["r"]),
+        ("delete_image", &["--dry-run", "r"]),
+        ("delete_image", &["--force", "r", "a"]),
+        ("delete_image", &["r", "a", "-x"]),
+        ("delete_image", &["--", "r", "a"]),
+        ("list_images", &[]),
+        ("list_images", &[""]),
+        ("list_images", &["r", ""]),
+        ("list_images", &["r", "a", "b"]),
+        ("list_images", &["--all"]),
+    ];
+    for (example, arguments) in wrong {
+        let (status, out, err) = run_at(&gateway, example, arguments);
         assert_eq!((status, &*out), (2, ""), "{arguments:?}");
-        assert!(err.starts_with(start), "{arguments:?}: {err}");
-        assert!(err.contains(&format!("\nusage: {example} ")), "{err}");
-        assert!(err.lines().count() <= 5, "{err}");
-        assert_eq!(gateway.connections(), 0);
+        assert!(err.starts_with(&format!("usage: {example} ")), "{err}");
     }
-    let names = "expected a registry and at least one image\n";
-    for arguments in [&[][..], &["r"], &["--dry-run"], &["--if-exists", "r"]] {
-        check(&gateway, "delete_image", arguments, names);
+    for (example, flag) in [("delete_image", "--help"), ("delete_image", "-h"), ("list_images", "--help"), ("list_images", "-h")] {
+        let (status, out, err) = run(example, &[], &[flag]);
+        assert_eq!((status, &*err), (0, ""));
+        assert!(out.starts_with(&format!("usage: {example} ")), "{out}");
     }
-    // As a CI passes them that lacks its variables.
-    for arguments in [&["", ""][..], &["r", ""], &["", "a"], &["r", "a", ""]] {
-        check(&gateway, "delete_image", arguments, "a name is empty; ");
-    }
-    for option in ["--force", "-x", "--", "-", "--dry-run=yes"] {
-        let start = format!("unknown option \"{option}\"\n");
-        check(&gateway, "delete_image", &[option, "r", "a"], &start);
-        check(&gateway, "delete_image", &["r", "a", option], &start);
-    }
-    let names = "expected a registry and at most one prefix\n";
-    for arguments in [
-        &[][..],
-        &[""],
-        &["r", ""],
-        &["r", "a", "b"],
-        &["--all"],
-        &["--all", "a"],
-        &["--"],
-    ] {
-        check(&gateway, "list_images", arguments, names);
-    }
+    assert_eq!(gateway.connections(), 0);
 }
 
 #[test]
 fn delete_image_and_list_images_tell_wrong_settings_in_a_line() {
-    let wrong_region = [KEYS[0], KEYS[1], ("NCLOUD_REGION", "MARS")];
-    for (environment, start) in [
-        (&[][..], "no keys: set "),
-        (&KEYS[..1], "no secret key: set NCLOUD_SECRET_ACCESS_KEY; "),
-        (&KEYS, "no region: set NCLOUD_REGION to "),
-        (&wrong_region, "unknown region \"MARS\" in NCLOUD_REGION: "),
+    for (example, arguments) in [
+        ("delete_image", &["--dry-run", "r", "a"][..]),
+        ("list_images", &["r"]),
     ] {
-        for (example, arguments) in [
-            ("delete_image", &["--dry-run", "r", "a"][..]),
-            ("list_images", &["r"]),
-        ] {
-            let (status, out, err) = run(example, environment, arguments);
-            assert_eq!((status, &*out), (2, ""));
-            assert!(err.starts_with(start), "{err}");
-            assert_eq!(err.lines().count(), 1, "{err}");
-        }
-    }
-}
-
-#[test]
-fn delete_image_and_list_images_print_help() {
-    for flag in ["--help", "-h"] {
-        let (status, out, err) = run("delete_image", &[], &[flag]);
-        assert_eq!((status, &*err), (0, ""));
-        let usage = "usage: delete_image [--dry-run] [--if-exists] REGISTRY IMAGE...\n";
-        assert!(out.contains(usage));
-        for word in [
-            "NCLOUD_ACCESS_KEY_ID",
-            "NCLOUD_SITE",
-            "NCLOUD_PROFILE",
-            "Exit status",
-        ] {
-            assert!(out.contains(word), "{out}");
-        }
-        let (status, out, err) = run("list_images", &[], &[flag]);
-        assert_eq!((status, &*err), (0, ""));
-        assert!(out.starts_with("usage: list_images REGISTRY [PREFIX]\n"));
+        let (status, out, err) = run(example, &KEYS, arguments);
+        assert_eq!((status, &*out), (2, ""));
+        assert_eq!(err, "no region: set NCLOUD_REGION to one of KR, SGN, JPN\n");
     }
 }
 
@@ -319,48 +264,59 @@ fn list_images_fails_if_the_list_cannot_be_written() {
     assert!(!output.stderr.is_empty());
 }
 
+/// As when something is deleted in the meantime, or from a server that has no end.
+#[rustfmt::skip] // one row a line
 #[test]
 fn list_images_prints_a_complete_list_or_an_error() {
     let first = r#"{"count":2,"next":2,"results":[{"name":"a"}]}"#;
     for second in [
         r#"{"count":2,"next":null,"results":[]}"#,
-        r#"{"count":2,"next":2,"results":[]}"#,
+        r#"{"count":2,"next":3,"results":[]}"#,
         r#"{"count":2,"next":9,"results":[{"name":"b"}]}"#,
+        r#"{"count":1,"next":null,"results":[{"name":"b"}]}"#,
+        r#"{"count":3,"next":3,"results":[{"name":"b"}]}"#,
+        r#"{"count":2,"next":null,"results":[{"name":"a"},{"name":"b"}]}"#,
+        r#"{"count":2,"next":null,"results":[{"name":"b"},{"name":"c"}]}"#,
         r#"{"count":2,"next":null,"results":[{}]}"#,
         r#"{"count":2,"next":null,"results":[{"name":"b\nc"}]}"#,
-        "{}",
     ] {
-        let gateway = Gateway::with(&[]);
-        gateway.respond(response("200 OK", "", first));
-        gateway.respond(response("200 OK", "", second));
-        let (status, out, err) = list(&gateway, &["r"]);
-        assert_eq!((status, &*out), (2, ""), "{second}");
-        assert_eq!(err, "incomplete list of r on page 2; run it again\n");
+        assert_incomplete(&[first, second], "incomplete list of r on page 2; run it again\n");
     }
+    let long = format!(r#"{{"count":2,"next":null,"results":[{{"name":"{}"}}]}}"#, "b".repeat(256));
+    assert_incomplete(&[first, &long], "incomplete list of r on page 2; run it again\n");
+    assert_incomplete(&[first, "{}"], "page 2 of r is no list\n");
+    // A page of 1 MiB with as many names as it can hold, and so on.
+    let page = |page: usize| {
+        let names = (0..33_000).map(|number| format!(r#"{{"name":"{page}-{number}"}}"#));
+        let names: Vec<_> = names.collect();
+        format!(r#"{{"count":1e9,"next":{},"results":[{}]}}"#, page + 1, names.join(","))
+    };
+    let pages: Vec<_> = (1..=4).map(page).collect();
+    let pages: Vec<_> = pages.iter().map(String::as_str).collect();
+    assert_incomplete(&pages, "incomplete list of r on page 4; run it again\n");
+}
+
+#[track_caller]
+fn assert_incomplete(pages: &[&str], expected: &str) {
+    let gateway = Gateway::with(&[]);
+    for page in pages {
+        gateway.respond(response("200 OK", "", page));
+    }
+    let (status, out, err) = list(&gateway, &["r"]);
+    assert_eq!(
+        (status, &*out, &*err),
+        (2, "", expected),
+        "{:?}",
+        pages.last()
+    );
+    assert_eq!(gateway.requests().len(), pages.len());
 }
 
 #[test]
-fn list_images_survives_a_failure_and_says_what_the_service_says() {
+fn list_images_says_what_the_service_says() {
     let gateway = Gateway::with(&["r/a"]);
-    gateway.respond(response("503 Busy", "", ""));
-    assert_eq!(list(&gateway, &["r"]), (0, "a\n".to_owned(), String::new()));
-    let url = gateway.url();
-    let wrong = [
-        KEYS[0],
-        ("NCLOUD_SECRET_ACCESS_KEY", "wrong"),
-        ("NCR_API_URL", &*url),
-    ];
-    let read = run("list_images", &wrong, &["r"]);
-    let deleted = run("delete_image", &wrong, &["r", "a"]);
-    let (_, read_why) = read.2.split_once(": ").unwrap();
-    let (_, deleted_why) = deleted.2.split_once(": ").unwrap();
-    assert_eq!((read.0, &*read.1, read_why), (2, "", deleted_why));
-    for (arguments, start) in [
-        (["no"], "cannot get repositories/no: 404 Not Found from "),
-        (["a%2Fb"], "cannot get repositories/a%2Fb: the registry "),
-    ] {
-        let (status, out, err) = list(&gateway, &arguments);
-        assert_eq!((status, &*out), (2, ""));
-        assert!(err.starts_with(start), "{err}");
-    }
+    let (status, out, err) = list(&gateway, &["no"]);
+    assert_eq!((status, &*out), (2, ""));
+    let start = "cannot read \"repositories/no\": 404 Not Found from ";
+    assert!(err.starts_with(start), "{err}");
 }

@@ -1,11 +1,11 @@
-//! A loopback gateway that responds as the service does: it checks the signature and the timestamp
-//! of the request as it arrived, keeps its images in memory, deletes, lists and describes them, and
-//! can be told to misbehave.
+//! A loopback gateway that responds as the service does, with API v2 and v3: it checks the signature
+//! and the timestamp of the request as it arrived, keeps its images in memory, deletes, lists and
+//! describes them, and can be told to misbehave.
 
 #![allow(dead_code)] // the examples and the tests each use a part
 #![allow(clippy::unwrap_used)]
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,8 +20,6 @@ use sha2::Sha256;
 
 pub const ACCESS_KEY: &str = "AKTEST0123456789abcd";
 pub const SECRET_KEY: &str = "SKTEST0123456789abcdefghijklmnopqrstuvwx";
-/// The path of the API URL, before `/repositories`.
-pub const PREFIX: &str = "/ncr/api/v2";
 /// The date of each response. Clients show it, and read nothing from it.
 pub const DATE: &str = "Tue, 24 Nov 2026 09:30:00 GMT";
 /// How far a timestamp may be from the gateway's clock.
@@ -71,10 +69,21 @@ pub enum Then {
     Close,
 }
 
+/// A connection, perhaps one of TLS.
+pub trait Stream: Read + Write + Send {
+    fn socket(&self) -> &TcpStream;
+}
+
+impl Stream for TcpStream {
+    fn socket(&self) -> &TcpStream {
+        self
+    }
+}
+
 /// One request with the connection that it came over, for a script that responds in its own way.
 pub struct Exchange<'a> {
     pub request: &'a Request,
-    pub stream: &'a mut TcpStream,
+    pub stream: &'a mut dyn Stream,
     state: &'a State,
 }
 
@@ -93,7 +102,7 @@ impl Exchange<'_> {
 
     /// Waits for the client to send its next request, or to close the connection.
     pub fn wait_for_input(&mut self) {
-        let _ = self.stream.peek(&mut [0]);
+        let _ = self.stream.socket().peek(&mut [0]);
     }
 
     /// Waits for the client to close the connection.
@@ -107,6 +116,7 @@ pub type Behavior = fn(&mut Exchange<'_>) -> Then;
 
 type Script = Box<dyn FnOnce(&mut Exchange<'_>) -> Then + Send>;
 type Handler = Box<dyn Fn(&mut Exchange<'_>) -> Then + Send + Sync>;
+type Open = Box<dyn Fn(TcpStream) -> Option<Box<dyn Stream>> + Send + Sync>;
 
 pub struct Gateway {
     address: SocketAddr,
@@ -115,30 +125,37 @@ pub struct Gateway {
 }
 
 struct State {
-    images: Mutex<BTreeSet<String>>,
+    /// Each image, as `registry/image`, with its tags.
+    images: Mutex<BTreeMap<String, BTreeSet<String>>>,
     requests: Mutex<Vec<Request>>,
     responses: Mutex<Vec<String>>,
     scripts: Mutex<VecDeque<Script>>,
     handler: Handler,
+    /// What is done first with each connection; none if that was all.
+    open: Open,
     streams: Mutex<Vec<TcpStream>>,
     connections: AtomicUsize,
     closing: AtomicBool,
 }
 
 impl Gateway {
-    /// A gateway that holds `images`, each named `registry/image`.
+    /// A gateway that holds `images`, each named `registry/image` or `registry/image:tag`.
     pub fn with(images: &[&str]) -> Gateway {
-        let gateway = Gateway::start(|exchange| {
-            let response = exchange.serve();
-            exchange.send(response);
-            Then::KeepAlive
-        });
+        let gateway = Gateway::start(serve);
         gateway.put(images);
         gateway
     }
 
     /// A gateway that treats every request for which no script waits by `handler`.
     pub fn start(handler: impl Fn(&mut Exchange<'_>) -> Then + Send + Sync + 'static) -> Gateway {
+        Gateway::open(|stream| Some(Box::new(stream)), handler)
+    }
+
+    /// The same, where `open` is the first to treat each connection.
+    pub fn open(
+        open: impl Fn(TcpStream) -> Option<Box<dyn Stream>> + Send + Sync + 'static,
+        handler: impl Fn(&mut Exchange<'_>) -> Then + Send + Sync + 'static,
+    ) -> Gateway {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State {
@@ -147,6 +164,7 @@ impl Gateway {
             responses: Mutex::default(),
             scripts: Mutex::default(),
             handler: Box::new(handler),
+            open: Box::new(open),
             streams: Mutex::default(),
             connections: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
@@ -162,9 +180,14 @@ impl Gateway {
         }
     }
 
-    /// The API URL.
+    /// The URL of API v2.
     pub fn url(&self) -> String {
-        format!("http://{}{PREFIX}", self.address)
+        format!("http://{}/ncr/api/v2", self.address)
+    }
+
+    /// The URL of API v3.
+    pub fn url_v3(&self) -> String {
+        format!("http://{}/api/v3", self.address)
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -172,13 +195,26 @@ impl Gateway {
     }
 
     pub fn put(&self, images: impl IntoIterator<Item = impl ToString>) {
-        let images = images.into_iter().map(|image| image.to_string());
-        lock(&self.state.images).extend(images);
+        for image in images {
+            let image = image.to_string();
+            let (name, tag) = image.split_once(':').unwrap_or((&image, "latest"));
+            let mut images = lock(&self.state.images);
+            images
+                .entry(name.to_owned())
+                .or_default()
+                .insert(tag.to_owned());
+        }
     }
 
-    /// What the gateway holds, sorted.
+    /// The images that the gateway holds, sorted.
     pub fn images(&self) -> Vec<String> {
-        lock(&self.state.images).iter().cloned().collect()
+        lock(&self.state.images).keys().cloned().collect()
+    }
+
+    /// The tags of an image, sorted.
+    pub fn tags(&self, image: &str) -> Vec<String> {
+        let images = lock(&self.state.images);
+        images.get(image).into_iter().flatten().cloned().collect()
     }
 
     /// Every request so far, in the order of arrival.
@@ -228,9 +264,19 @@ impl Drop for Gateway {
     }
 }
 
+/// Does what the service does.
+pub fn serve(exchange: &mut Exchange<'_>) -> Then {
+    let response = exchange.serve();
+    exchange.send(response);
+    Then::KeepAlive
+}
+
 /// What the service says of an image that does not exist.
 pub const NO_SUCH_IMAGE: &str =
     r#"{"responseError":{"returnCode":"404","returnMessage":"Requested resource not found"}}"#;
+
+/// The same of API v3.
+pub const NO_SUCH_IMAGE_V3: &str = r#"{"error":{"errorCode":"ResourceNotFound","message":"Not Found","detail":"...","fieldErrors":[]}}"#;
 
 /// What the gateway says of an error.
 fn error(code: &str, message: &str, details: &str) -> String {
@@ -254,10 +300,11 @@ fn accept(listener: &TcpListener, state: &Arc<State>) {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(IDLE)).unwrap();
         stream.set_write_timeout(Some(IDLE)).unwrap();
-        lock(&state.streams).push(stream.try_clone().unwrap());
         let state = Arc::clone(state);
         serving.push(std::thread::spawn(move || {
-            serve_connection(stream, &state);
+            if let Some(stream) = (state.open)(stream) {
+                serve_connection(stream, &state);
+            }
         }));
     }
     for stream in &*lock(&state.streams) {
@@ -268,14 +315,15 @@ fn accept(listener: &TcpListener, state: &Arc<State>) {
     }
 }
 
-fn serve_connection(mut stream: TcpStream, state: &State) {
-    while let Some(head) = read_head(&mut stream) {
+fn serve_connection(mut stream: Box<dyn Stream>, state: &State) {
+    lock(&state.streams).push(stream.socket().try_clone().unwrap());
+    while let Some(head) = read_head(&mut *stream) {
         let request = Request { head };
         lock(&state.requests).push(request.clone());
         let script = lock(&state.scripts).pop_front();
         let mut exchange = Exchange {
             request: &request,
-            stream: &mut stream,
+            stream: &mut *stream,
             state,
         };
         let then = match script {
@@ -286,11 +334,11 @@ fn serve_connection(mut stream: TcpStream, state: &State) {
             break;
         }
     }
-    let _ = stream.shutdown(Shutdown::Both);
+    let _ = stream.socket().shutdown(Shutdown::Both);
 }
 
 /// Reads one head, without a body, since no request has one; none at the end.
-fn read_head(stream: &mut TcpStream) -> Option<String> {
+pub fn read_head(stream: &mut dyn Stream) -> Option<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut buffer = [0; 8 * 1024];
@@ -309,10 +357,25 @@ impl State {
     fn serve(&self, request: &Request) -> String {
         let now_ms = UNIX_EPOCH.elapsed().unwrap().as_millis();
         let now_ms = i64::try_from(now_ms).unwrap();
-        let headers = format!("Date: {DATE}\r\nx-ncp-trace-id: trace-1\r\n");
+        let is_v3 = request.target().starts_with("/api/v3/");
+        let id = if is_v3 {
+            "request-id: request-1"
+        } else {
+            "trace-id: trace-1"
+        };
+        let headers = format!("Date: {DATE}\r\nx-ncp-{id}\r\n");
         let respond = |status, body: &str| {
             let headers = format!("{headers}Content-Type: application/json\r\n");
             response(status, &headers, body)
+        };
+        let no_content = || format!("HTTP/1.1 204 No Content\r\n{headers}\r\n");
+        let not_found = || {
+            let body = if is_v3 {
+                NO_SUCH_IMAGE_V3
+            } else {
+                NO_SUCH_IMAGE
+            };
+            respond("404 Not Found", body)
         };
         if let Err(details) = check_signature(request, now_ms) {
             return respond(
@@ -321,76 +384,74 @@ impl State {
             );
         }
         let mut images = lock(&self.images);
+        let (path, query) = request
+            .target()
+            .split_once('?')
+            .unwrap_or((request.target(), ""));
         let is_deletion = request.line().starts_with("DELETE ");
-        match resource(request) {
-            Some(Resource::Image(image)) if is_deletion && images.remove(&image) => {
-                format!("HTTP/1.1 204 No Content\r\n{headers}\r\n")
+        let segments = resource(path).unwrap_or_default();
+        let segments: Vec<_> = segments.iter().map(String::as_str).collect();
+        match *segments {
+            [registry, name] => {
+                let image = format!("{registry}/{name}");
+                match images.contains_key(&image) {
+                    false => not_found(),
+                    true if !is_deletion => respond("200 OK", &details(registry, name)),
+                    true if is_v3 && query != "cascading=true" => {
+                        let body = error("ResourceInUse", "Conflict", "The image has tags.");
+                        respond("409 Conflict", &body)
+                    }
+                    true => {
+                        images.remove(&image);
+                        no_content()
+                    }
+                }
             }
-            Some(Resource::Image(image)) if !is_deletion && images.contains(&image) => {
-                let (registry, name) = image.split_once('/').unwrap();
-                respond("200 OK", &details(registry, name))
+            [registry, name, "tags", tag] if is_deletion => {
+                let image = format!("{registry}/{name}");
+                let tags = images.get_mut(&image);
+                if !tags.is_some_and(|tags| tags.remove(tag)) {
+                    return not_found();
+                }
+                if is_v3 {
+                    images.retain(|_, tags| !tags.is_empty());
+                }
+                no_content()
             }
-            Some(Resource::Image(_)) => respond("404 Not Found", NO_SUCH_IMAGE),
-            Some(Resource::Page { ref registry, .. })
-                if !images
-                    .iter()
-                    .any(|image| image.starts_with(&format!("{registry}/"))) =>
-            {
-                respond("404 Not Found", NO_SUCH_IMAGE)
+            [registry] if !is_v3 && !is_deletion => {
+                let prefix = format!("{registry}/");
+                let names = images
+                    .keys()
+                    .filter_map(|image| image.strip_prefix(&prefix));
+                match *names.collect::<Vec<_>>() {
+                    [] => not_found(),
+                    ref names => respond("200 OK", &list(names, registry, query)),
+                }
             }
-            Some(Resource::Page {
-                registry,
-                page,
-                size,
-            }) => respond("200 OK", &list(&images, &registry, page, size)),
-            None => {
-                let body = error("300", "Not Found Exception", "URL not found.");
-                respond("404 Not Found", &body)
-            }
+            _ => respond(
+                "404 Not Found",
+                &error("300", "Not Found Exception", "URL not found."),
+            ),
         }
     }
 }
 
-/// What a request is about.
-enum Resource {
-    /// An image to delete or to describe, as `registry/image`.
-    Image(String),
-    /// A page of a registry's images, counted from 1.
-    Page {
-        registry: String,
-        page: usize,
-        size: usize,
-    },
-}
-
-fn resource(request: &Request) -> Option<Resource> {
+/// The segments below the registries of either API, decoded, without v3's `images`.
+fn resource(path: &str) -> Option<Vec<String>> {
     let decode = |text| {
         let decoded = percent_encoding::percent_decode_str(text).decode_utf8();
         decoded.ok().map(String::from)
     };
-    let path = request
-        .target()
-        .strip_prefix(PREFIX)?
-        .strip_prefix("/repositories/")?;
-    if let Some((registry, image)) = path.split_once('/') {
-        let is_one_segment = !image.contains(['/', '?']);
-        let image = format!("{}/{}", decode(registry)?, decode(image)?);
-        return is_one_segment.then_some(Resource::Image(image));
+    if let Some(path) = path.strip_prefix("/ncr/api/v2/repositories/") {
+        return path.split('/').map(decode).collect();
     }
-    let (registry, query) = path.split_once('?').unwrap_or((path, ""));
-    let parameter = |name: &str| {
-        let value = query
-            .split('&')
-            .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-        value.map(str::parse).transpose()
-    };
-    let (page, size) = (parameter("page").ok()?, parameter("pagesize").ok()?);
-    let is_list = request.line().starts_with("GET ");
-    is_list.then_some(Resource::Page {
-        registry: decode(registry)?,
-        page: page.unwrap_or(1).max(1),
-        size: size.unwrap_or(20).max(1),
-    })
+    let path = path.strip_prefix("/api/v3/registries/")?;
+    let (registry, image) = path.split_once("/images/")?;
+    [registry]
+        .into_iter()
+        .chain(image.split('/'))
+        .map(decode)
+        .collect()
 }
 
 /// What the service says of an image, as JSON.
@@ -398,17 +459,21 @@ fn details(registry: &str, name: &str) -> String {
     format!(r#"{{"name":"{name}","namespace":"{registry}","last_updated":1700000000000}}"#)
 }
 
-/// One page of the images of a registry, as JSON.
-fn list(images: &BTreeSet<String>, registry: &str, page: usize, size: usize) -> String {
-    let prefix = format!("{registry}/");
-    let names: Vec<&str> = images
-        .iter()
-        .filter_map(|image| image.strip_prefix(&prefix))
-        .collect();
+/// The page of a registry's images that the query asks for, as JSON.
+fn list(names: &[&str], registry: &str, query: &str) -> String {
+    let parameter = |name: &str| {
+        let value = query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')?.parse().ok());
+        value.filter(|value| *value > 0_usize)
+    };
+    let (page, size) = (
+        parameter("page").unwrap_or(1),
+        parameter("pagesize").unwrap_or(20),
+    );
     let shown = names.iter().skip((page - 1) * size).take(size);
     let results: Vec<String> = shown.map(|name| details(registry, name)).collect();
-    let has_next = names.len() > page * size;
-    let next = if has_next {
+    let next = if names.len() > page * size {
         (page + 1).to_string()
     } else {
         "null".to_owned()

@@ -51,10 +51,10 @@ fn describe(found: Result<Credentials, Error>) -> String {
 }
 
 const OURS: &str = "AKTEST0123456789abcd true";
-const EMPTY: &str = "it is empty";
-const WHITESPACE: &str = "it contains whitespace or a line break";
-const QUOTES: &str = "it contains a quotation mark; remove the quotes around it";
-const NOT_ASCII: &str = "it is not printable ASCII";
+const EMPTY: &str = "is empty";
+const WHITESPACE: &str = "contains whitespace";
+const QUOTES: &str = "contains a quotation mark; remove the quotes around it";
+const NOT_ASCII: &str = "is not printable ASCII";
 
 #[test]
 fn new_refuses_a_key_that_cannot_be_right() {
@@ -68,9 +68,9 @@ fn new_refuses_a_key_that_cannot_be_right() {
     for (why, keys) in rows {
         for key in keys {
             let text = describe(Credentials::new(key, SECRET_KEY));
-            assert_eq!(text, format!("unusable access key: {why}"));
+            assert_eq!(text, format!("the access key {why}"));
             let text = describe(Credentials::new(ACCESS_KEY, key));
-            assert_eq!(text, format!("unusable secret key: {why}"));
+            assert_eq!(text, format!("the secret key {why}"));
         }
     }
     // Anything else is for the service to judge.
@@ -149,7 +149,7 @@ fn from_profile_reads_one_section() {
         (&sections, "Prod", "no keys in PATH: no section [Prod]; the file has [DEFAULT], [prod]".into()),
         (&sections, "", "no keys in PATH: no section []; the file has [DEFAULT], [prod]".into()),
         (&format!("[prod]\n{b}"), "DEFAULT", "no keys in PATH: no section [DEFAULT]; the file has [prod]".into()),
-        ("# empty", "DEFAULT", "no keys in PATH: no section [DEFAULT]; the file has none".into()),
+        ("# empty", "DEFAULT", "no keys in PATH: no section [DEFAULT]; the file has []".into()),
         (&format!("[\u{202e}]\n{b}"), "x\n", "no keys in PATH: no section [x\\n]; the file has [\\u{202e}]".into()),
         (&format!("{access} = A\n[prod]\n{b}"), "DEFAULT", half(secret)),
         (&format!("{secret} = s\n[prod]\n{b}"), "DEFAULT", half(access)),
@@ -159,10 +159,10 @@ fn from_profile_reads_one_section() {
         // What was meant, where two are given, is not known.
         (&format!("{a}#[prod]\n{b}"), "DEFAULT", twice(access)),
         (&format!("{a}[x]\n[DEFAULT]\n{secret} ="), "DEFAULT", twice(secret)),
-        (&format!("{access} =\n{secret} = s"), "DEFAULT", format!("unusable access key in PATH: {EMPTY}")),
-        (&format!("{access} = A\n{secret} = s # mine"), "DEFAULT", format!("unusable secret key in PATH: {WHITESPACE}")),
-        (&format!("{access} = \"A\"\n{secret} = s"), "DEFAULT", format!("unusable access key in PATH: {QUOTES}")),
-        (&format!("{access} = 키\n{secret} = s"), "DEFAULT", format!("unusable access key in PATH: {NOT_ASCII}")),
+        (&format!("{access} =\n{secret} = s"), "DEFAULT", format!("the access key in PATH {EMPTY}")),
+        (&format!("{access} = A\n{secret} = s # mine"), "DEFAULT", format!("the secret key in PATH {WHITESPACE}")),
+        (&format!("{access} = \"A\"\n{secret} = s"), "DEFAULT", format!("the access key in PATH {QUOTES}")),
+        (&format!("{access} = 키\n{secret} = s"), "DEFAULT", format!("the access key in PATH {NOT_ASCII}")),
     ];
     for (content, profile, expected) in rows {
         assert_file(content, profile, &expected);
@@ -289,7 +289,7 @@ fn from_env_reads_variables_or_else_the_file() {
     let differ = |what: &str, names: &str| format!("unusable {what} key: {names} differ, which may mean two accounts; unset one of them");
     let half = |what: &str, name: &str| format!("no {what} key: set {name}; with a key variable set, the key file is not read");
     let both = |name: &str| format!("unusable keys: NCLOUD_PROFILE and {name} are both set, which may mean two accounts; unset one of them");
-    let empty = |what: &str, name: &str| format!("unusable {what} key in {name}: {EMPTY}");
+    let empty = |what: &str, name: &str| format!("the {what} key in {name} {EMPTY}");
     let rows = [
         (&[(ID, ACCESS_KEY), (SAK, SECRET_KEY)][..], OURS.to_owned()),
         (&[(AK, ACCESS_KEY), (SK, SECRET_KEY)], OURS.into()),
@@ -310,8 +310,8 @@ fn from_env_reads_variables_or_else_the_file() {
         (&[(AK, "x")], half("secret", SAK)),
         (&[(SAK, "x")], half("access", ID)),
         (&[(SK, "")], half("access", ID)),
-        (&[(AK, "\"AK\""), (SAK, "s")], format!("unusable access key in NCLOUD_ACCESS_KEY: {QUOTES}")),
-        (&[(ID, "x"), (SK, "SK\n")], format!("unusable secret key in NCLOUD_SECRET_KEY: {WHITESPACE}")),
+        (&[(AK, "\"AK\""), (SAK, "s")], format!("the access key in NCLOUD_ACCESS_KEY {QUOTES}")),
+        (&[(ID, "x"), (SK, "SK\n")], format!("the secret key in NCLOUD_SECRET_KEY {WHITESPACE}")),
         // It is not for this crate to say which account was meant.
         (&[(ID, "x"), (SAK, "s"), (PROFILE, "prod")], both(ID)),
         (&[(SK, ""), (PROFILE, "prod")], both(SK)),
@@ -335,7 +335,7 @@ fn from_env_reads_variables_or_else_the_file() {
     {
         use std::os::unix::ffi::OsStringExt as _;
         let not_unicode = || OsString::from_vec(b"\xff".to_vec());
-        let expected = format!("unusable secret key in NCLOUD_SECRET_KEY: {NOT_ASCII}");
+        let expected = format!("the secret key in NCLOUD_SECRET_KEY {NOT_ASCII}");
         assert_env(&[(AK, OsString::from("a")), (SK, not_unicode())], &expected);
         let expected = in_file("no section [\u{fffd}]; the file has [DEFAULT], [prod]");
         assert_env(&[(HOME, home.into()), (PROFILE, not_unicode())], &expected);

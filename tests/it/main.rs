@@ -11,11 +11,9 @@
 )]
 
 use std::ffi::OsStr;
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError, mpsc};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
 
 use ncloud_container_registry::{Client, ClientBuilder, Credentials};
 
@@ -23,21 +21,21 @@ use gateway::Gateway;
 
 mod attempts; // how often a call tries, how long it waits, and when it ends
 mod build_script; // the build script of README, in a crate of its own
+#[cfg(feature = "rustls")]
+mod connections; // ways of not connecting and of losing a response, directly and through proxies
 mod examples; // the examples, run as a user runs them
-mod faults; // one row for each way that an attempt can end: status, lost response, no connection
+#[cfg(feature = "rustls")]
+mod faults; // one row for each way that an attempt can end, and every pair of them
 mod gateway; // the loopback gateway that the tests and the demo talk to
-mod get; // what `Client::get` returns, and what it says if it fails
 mod hostile; // responses without an end: time and memory stay bounded
 mod keys; // where credentials come from, and which are refused
-mod names; // registries and image names that are refused
+mod names; // registries, image names, tags and paths that are refused
+#[cfg(feature = "rustls")]
+mod peers; // servers of TLS, and proxies
 mod pool; // connections that are kept, and threads that share a client
-mod proxy; // proxies, what never goes through one, and builds without TLS
-mod redirects; // that no redirect is followed, whoever sends the request
+mod reading; // what `Client::get` and `Client::image_exists` take for an answer
 mod responses; // which responses are a success or a "not found", and every text, whole
-mod settings; // region, API URL, timeouts and the rest of the builder
-mod sign_request; // signed requests for operations that the crate lacks
-#[cfg(any(feature = "rustls", feature = "native-tls"))]
-mod tls; // TLS with certificates made here, directly and through proxies
+mod settings; // region, API URL and the rest of the builder
 mod types; // auto traits, `Debug`, and that nothing shown holds a secret
 mod wire; // what is sent, byte for byte, and the percent encoder
 
@@ -72,39 +70,6 @@ fn in_parallel<T: Sync>(rows: &[T], check: impl Fn(&T) + Sync) {
             });
         }
     });
-}
-
-/// The longest that a thread of a test waits for the other side.
-const BOUND: Duration = Duration::from_secs(20);
-
-/// The other side of a connection, in a thread of its own.
-struct Background<T>(mpsc::Receiver<T>);
-
-impl<T: Send + 'static> Background<T> {
-    fn start(run: impl FnOnce() -> T + Send + 'static) -> Background<T> {
-        let (sender, receiver) = mpsc::channel();
-        std::thread::spawn(move || sender.send(run()));
-        Background(receiver)
-    }
-
-    /// Returns what it returned. Joining would wait without a bound.
-    fn finish(self) -> T {
-        self.0.recv_timeout(BOUND).unwrap()
-    }
-}
-
-/// A server of one connection, handled by `serve`.
-fn serve_one<T: Send + 'static>(
-    serve: impl FnOnce(&mut TcpStream) -> T + Send + 'static,
-) -> (SocketAddr, Background<T>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let background = Background::start(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        stream.set_read_timeout(Some(BOUND)).unwrap();
-        serve(&mut stream)
-    });
-    (address, background)
 }
 
 /// Runs the named test again, in a process with `environment` and nothing else in it, and returns

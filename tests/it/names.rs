@@ -1,149 +1,137 @@
-//! Registries and image names that are refused, before anything is sent.
+//! Registries, image names, tags and paths that are refused, before anything is sent.
 
-use ncloud_container_registry::{Client, ErrorKind, Region};
+use ncloud_container_registry::{Client, Error, ErrorKind, Region};
 use proptest::prelude::*;
 
 use crate::gateway::Gateway;
 use crate::{client, credentials};
 
 #[track_caller]
-fn assert_refused(registry: &str, image: &str, expected: &str) {
+fn assert_refused<T: std::fmt::Debug>(outcome: Result<T, Error>, expected: &str) {
+    let error = outcome.unwrap_err();
+    assert_eq!(error.to_string(), expected);
+    assert_eq!(
+        (error.kind(), error.attempts(), error.status()),
+        (ErrorKind::InvalidInput, 0, None)
+    );
+    assert!(!error.may_have_been_deleted() && !error.is_transient());
+}
+
+const EMPTY: &str = "is empty";
+const WHITESPACE: &str = "contains whitespace";
+const UPPER: &str = "contains upper-case letters";
+
+/// Each with the first rule that is broken.
+#[rustfmt::skip] // one row a line
+#[test]
+fn delete_image_refuses_a_name_that_cannot_exist() {
+    let host = "begins with a host; pass it without the host, if that is this registry's";
+    let tag = "has a tag or digest; delete_image deletes all tags of a name, delete_tag one";
+    let rest = "must be components of a-z, 0-9, ., _ and -, each with a letter or digit at both ends, \
+                joined by single slashes; pass it unencoded";
+    let long = "a".repeat(256);
+    let images = [
+        (EMPTY, &[""][..]),
+        (WHITESPACE, &[" ", "hello/world ", "a b", "a\nb", "a\u{a0}", "Hello World:1.0"]),
+        (host, &[
+            "my-registry.kr.ncr.ntruss.com", "my-registry.ncr.gov-ntruss.com/hello", "ntruss.com/",
+            "abc123.kr.private-ncr.ntruss.com/hello/world:1.0", "My-Registry.KR.NCR.NTRUSS.COM/hello@sha256:00",
+            "my-registry.kr.ncr.ntruss.com:443/Hello", "https://example.com/hello",
+        ]),
+        (tag, &["hello/world:1.0", "hello:", "hello@sha256:00", "hello/Moon:1", ":", "@"]),
+        (UPPER, &["Hello/World", "É", "/Hello"]),
+        ("has more than 255 bytes", &[&long]),
+        // What has been read as the whole registry, or as something else, on the way.
+        (rest, &[
+            "/", "/hello", "hello/", "hello//world", ".", "..", "..\\", "..;", "hello/..", "hello/../world",
+            "hello?", "hello#", "hello;x", "한국", "-a", "a_", "a/.b", "hello%2fworld", "100%", "\u{200b}",
+            // The name of another image than the one that was meant could be left of these.
+            "hello:1.0/world", "localhost:5000/hello/world",
+        ]),
+    ];
     let gateway = Gateway::with(&[]);
     let client = client(&gateway);
-    for error in [
-        client.delete_image(registry, image).unwrap_err(),
-        client.delete_image_if_exists(registry, image).unwrap_err(),
-        client.sign_delete_image(registry, image).unwrap_err(),
-    ] {
-        assert_eq!(error.kind(), ErrorKind::InvalidInput);
-        assert_eq!(error.to_string(), expected);
-        assert_eq!((error.attempts(), error.status()), (0, None));
-        assert!(!error.may_have_been_deleted() && !error.is_transient());
+    for (why, names) in images {
+        for name in names {
+            let shown = name.escape_debug().to_string().replace(r"\\", r"\");
+            let expected = format!("cannot delete \"r/{shown}\": the image name {why}");
+            assert_refused(client.delete_image("r", name), &expected);
+            assert_refused(client.delete_image_if_exists("r", name), &expected);
+            assert_refused(client.image_url("r", name), &expected);
+            assert_refused(client.delete_tag("r", name, "1"), &expected.replacen("\":", ":1\":", 1));
+            assert_refused(client.image_exists("r", name), &expected.replacen("delete", "read", 1));
+        }
+    }
+    let long = "r".repeat(64);
+    let registries = [
+        (EMPTY, &[""][..]),
+        (WHITESPACE, &[" ", "my registry", "r\n"]),
+        (
+            "is a host; pass the name from the console (a private endpoint does not contain it)",
+            &["my-registry.kr.ncr.ntruss.com", "abc123.kr.private-ncr.ntruss.com", ".."],
+        ),
+        (UPPER, &["My-Registry"]),
+        (
+            "must be 1 to 63 of a-z, 0-9 and -, with a letter or digit at both ends",
+            &["-", "r-", "-r", "a_b", "a/b", "host:443", "my%20registry", "r\0", "한국", &long],
+        ),
+    ];
+    for (why, names) in registries {
+        for name in names {
+            let shown = name.escape_debug().to_string().replace(r"\\", r"\");
+            let expected = format!("cannot delete \"{shown}/i\": the registry {why}");
+            assert_refused(client.delete_image(name, "i"), &expected);
+            assert_refused(client.image_exists(name, "i"), &expected.replacen("delete", "read", 1));
+        }
+    }
+    let long = "t".repeat(129);
+    let tags = [
+        (EMPTY, &[""][..]),
+        (WHITESPACE, &[" ", "1.0 "]),
+        (
+            "must be at most 128 letters, digits, ., _ and -, not beginning with . or -",
+            &[".", "..", ".a", "-a", "a/b", "%2e", "sha256:00", "hello:1.0", "한국", "1?", &long],
+        ),
+    ];
+    for (why, names) in tags {
+        for name in names {
+            let expected = format!("cannot delete \"r/i:{name}\": the tag {why}");
+            assert_refused(client.delete_tag("r", "i", name), &expected);
+        }
     }
     assert_eq!(gateway.connections(), 0);
 }
 
-#[track_caller]
-fn assert_image_refused(name: &str, shown: &str, why: &str) {
-    let expected = format!("cannot delete r/{shown}: the image name \"{shown}\" {why}");
-    assert_refused("r", name, &expected);
-}
-
 #[test]
-fn delete_image_refuses_an_image_name_that_cannot_exist() {
-    let why = "must be components of a-z, 0-9, ., _ and -, each beginning and ending with a letter \
-               or digit, joined by single slashes, at most 255 bytes; pass it unencoded, such as \
-               \"hello/world\"";
-    let long = "a".repeat(256);
-    // What has been read as the whole registry, or as something else, on the way.
-    for name in [
-        "",
-        " ",
-        "/",
-        "/hello",
-        "hello/",
-        "hello//world",
-        ".",
-        "..",
-        "..\\",
-        "..;",
-        "hello/..",
-        "hello/../world",
-        "hello/world ",
-        "hello?",
-        "hello#",
-        "hello;x",
-        "한국",
-        "-a",
-        "a_",
-        "a/.b",
-        "hello%2Fworld",
-        "100%",
-        "Hello/World",
-        "É",
-        // The name of another image than the one that was meant could be left of these.
-        "hello:1.0/world",
-        "localhost:5000/hello/world",
-        "a/b:1/c",
-        ":",
-        "https://example.com/hello",
-        &long,
+fn get_refuses_a_path_that_a_server_could_misread() {
+    let rest = "may have letters, digits, - . _ ~ : and single slashes, and no . or .. component; \
+                pass it unencoded";
+    let gateway = Gateway::with(&[]);
+    let client = client(&gateway);
+    for (why, path) in [
+        (EMPTY, &[][..]),
+        (EMPTY, &[""]),
+        (WHITESPACE, &["repositories", "a b"]),
+        (rest, &["repositories", ""]),
+        (rest, &["", "repositories"]),
+        (rest, &["repositories", ".."]),
+        (rest, &["repositories", "a/./b"]),
+        (rest, &["repositories", "a//b"]),
+        (rest, &["repositories/"]),
+        (rest, &["/repositories"]),
+        (rest, &["a%2fb"]),
+        (rest, &["a?b"]),
+        (rest, &["a\\b"]),
+        (rest, &["한국"]),
     ] {
-        assert_image_refused(name, name, why);
+        let expected = format!("cannot read \"{}\": the path {why}", path.join("/"));
+        assert_refused(client.get(path, &[]), &expected);
     }
-    assert_image_refused("\u{200b}", "\\u{200b}", why);
-    assert_image_refused("a\nb", "a\\nb", why);
-    let huge = "a".repeat(64_000);
-    let [about, quoted] = [497, 512].map(|length| format!("{}…", "a".repeat(length)));
-    let expected = format!("cannot delete r/{about}: the image name \"{quoted}\" {why}");
-    assert_refused("r", &huge, &expected);
-}
-
-#[test]
-fn delete_image_refuses_an_image_name_with_a_host_and_points_at_no_other_image() {
-    let why = "begins with a host; pass the name without its host, if it is in this registry and \
-               region";
-    for host in [
-        "my-registry.kr.ncr.ntruss.com",
-        "my-registry.ncr.gov-ntruss.com",
-        "my-registry.ncr.fin-ntruss.com",
-        "abc123.kr.private-ncr.ntruss.com",
-        "My-Registry.KR.NCR.NTRUSS.COM",
-        "my-registry.kr.ncr.ntruss.com:443",
-        "ntruss.com",
-    ] {
-        for rest in [
-            "",
-            "/",
-            "/hello/world",
-            "/Hello",
-            "/hello/world:1.0",
-            "/hello@sha256:00",
-        ] {
-            let name = format!("{host}{rest}");
-            assert_image_refused(&name, &name, why);
-        }
-    }
-}
-
-#[test]
-fn delete_image_refuses_an_image_name_with_a_tag_or_digest() {
-    let why = "has a tag or digest; for the image with all its tags, pass \"hello/world\"; for one \
-               tag, use sign_request";
-    for tag in [":1.0", ":", ":1:2", "@sha256:00", ":1.0@sha256", "@"] {
-        let name = format!("hello/world{tag}");
-        assert_image_refused(&name, &name, why);
-    }
-}
-
-#[test]
-fn delete_image_refuses_a_registry_that_cannot_exist() {
-    let long = "a".repeat(64);
-    for (name, shown) in [
-        ("", ""),
-        (" ", " "),
-        ("-", "-"),
-        ("r-", "r-"),
-        ("a_b", "a_b"),
-        ("..", ".."),
-        (
-            "my-registry.kr.ncr.ntruss.com",
-            "my-registry.kr.ncr.ntruss.com",
-        ),
-        ("a/b", "a/b"),
-        ("host:443", "host:443"),
-        ("my%20registry", "my%20registry"),
-        ("My-Registry", "My-Registry"),
-        ("r\0", "r\\0"),
-        (&long, &long),
-    ] {
-        let expected = format!(
-            "cannot delete {shown}/i: the registry \"{shown}\" must be 1 to 63 characters of a-z, \
-             0-9 and -, beginning and ending with a letter or digit; pass its name alone, such as \
-             \"my-registry\""
-        );
-        assert_refused(name, "i", &expected);
-    }
+    // Longer than any URL may be.
+    let query = "q".repeat(70_000);
+    let error = client.get(&["a"], &[("q", &query)]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert_eq!(gateway.connections(), 0);
 }
 
 /// The rule again, character by character.
@@ -171,7 +159,7 @@ proptest! {
     })]
 
     #[test]
-    fn sign_delete_image_signs_exactly_the_names_that_can_exist(
+    fn image_url_names_exactly_the_images_that_can_exist(
         registry in prop_oneof![4 => "[a0./-]{1,4}", 2 => "[az09-]{60,66}", 1 => any::<String>()],
         image in prop_oneof![
             4 => "[a0./_-]{0,6}",
@@ -181,11 +169,10 @@ proptest! {
         ],
     ) {
         let client = Client::new(Region::Korea, credentials());
-        let signed = client.sign_delete_image(&registry, &image);
-        prop_assert_eq!(signed.is_ok(), can_exist(&registry, &image));
-        if let Ok(signed) = signed {
+        let url = client.image_url(&registry, &image);
+        prop_assert_eq!(url.is_ok(), can_exist(&registry, &image));
+        if let Ok(url) = url {
             let prefix = "https://ncr.apigw.ntruss.com/ncr/api/v2/repositories/";
-            let url = signed.uri().to_string();
             let path = url.strip_prefix(prefix).unwrap();
             prop_assert_eq!(path, format!("{registry}/{}", image.replace('/', "%2F")));
         }

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ncloud_container_registry::{percent_encode, ureq};
+use ncloud_container_registry::percent_encode;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use proptest::prelude::*;
 
-use crate::client;
-use crate::gateway::{ACCESS_KEY, Gateway};
+use crate::gateway::{ACCESS_KEY, Gateway, Request};
+use crate::{builder_at, client};
 
 #[test]
 fn delete_image_sends_one_request() {
@@ -78,21 +78,55 @@ fn delete_image_sends_every_name_as_it_was_given() {
     assert_eq!(gateway.images(), [""; 0]);
 }
 
+/// The gateway checks each signature. With v3, it refuses to delete an image with tags unless all of
+/// them may go.
 #[test]
-fn sign_delete_image_returns_the_request_that_would_be_sent() {
-    let gateway = Gateway::with(&["my-registry/hello/world"]);
-    let client = client(&gateway);
-
-    let request = client
-        .sign_delete_image("my-registry", "hello/world")
-        .unwrap();
-    assert_eq!(gateway.connections(), 0);
-    assert_eq!(request.method(), "DELETE");
-    let url = format!("{}/repositories/my-registry/hello%2Fworld", gateway.url());
-    assert_eq!(request.uri().to_string(), url);
-    // It can be sent by other means, too.
-    assert_eq!(ureq::run(request).unwrap().status(), 204);
-    assert_eq!(gateway.images(), [""; 0]);
+fn api_url_says_which_version_of_the_api_is_spoken() {
+    let longest = "t".repeat(128);
+    for is_v3 in [false, true] {
+        let gateway = Gateway::with(&["r/a/b:1.0", "r/a/b:2.0", "r/c:_Latest-1.0", "r/c"]);
+        gateway.put([format!("r/c:{longest}")]);
+        let (api_url, image, query) = if is_v3 {
+            (
+                gateway.url_v3(),
+                "/api/v3/registries/r/images",
+                "?cascading=true",
+            )
+        } else {
+            (gateway.url(), "/ncr/api/v2/repositories/r", "")
+        };
+        let client = builder_at(&api_url).build().unwrap();
+        let url = client.image_url("r", "a/b").unwrap();
+        assert_eq!(
+            url,
+            format!("http://{}{image}/a%2Fb{query}", gateway.address())
+        );
+        assert!(client.image_exists("r", "a/b").unwrap());
+        client.delete_tag("r", "a/b", "1.0").unwrap();
+        assert_eq!(gateway.tags("r/a/b"), ["2.0"]);
+        client.delete_tag("r", "c", "_Latest-1.0").unwrap();
+        client.delete_tag("r", "c", &longest).unwrap();
+        client.delete_image("r", "a/b").unwrap();
+        assert!(!client.image_exists("r", "a/b").unwrap());
+        assert!(!client.delete_image_if_exists("r", "a/b").unwrap());
+        assert_eq!(gateway.images(), ["r/c"]);
+        let requests = gateway.requests();
+        let lines: Vec<_> = requests.iter().map(Request::line).collect();
+        let line = |method, rest: &str| format!("{method} {image}/{rest} HTTP/1.1");
+        let image = format!("a%2Fb{query}");
+        assert_eq!(
+            lines,
+            [
+                line("GET", "a%2Fb"),
+                line("DELETE", "a%2Fb/tags/1.0"),
+                line("DELETE", "c/tags/_Latest-1.0"),
+                line("DELETE", &format!("c/tags/{longest}")),
+                line("DELETE", &image),
+                line("GET", "a%2Fb"),
+                line("DELETE", &image),
+            ]
+        );
+    }
 }
 
 #[test]
@@ -107,14 +141,6 @@ fn percent_encode_follows_rfc_3986() {
         };
         assert_eq!(percent_encode(&character.to_string()), expected);
     }
-    // In UTF-8 text the bytes from 128 on are only parts of longer characters.
-    for character in ('\u{80}'..='\u{7FF}').chain("\u{800}\u{FFFF}\u{10000}\u{10FFFF}".chars()) {
-        let bytes = character.to_string().into_bytes();
-        let escapes: Vec<_> = bytes.iter().map(|byte| format!("%{byte:02X}")).collect();
-        let expected = escapes.concat();
-        assert_eq!(percent_encode(&character.to_string()), expected);
-    }
-    assert_eq!(percent_encode(""), "");
 }
 
 proptest! {
