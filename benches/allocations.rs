@@ -1,8 +1,6 @@
 //! The allocations of a whole call, beside those of ureq alone. Counting them slows threads down, so
 //! the times here say nothing.
 
-#![allow(clippy::unwrap_used)]
-
 use divan::{AllocProfiler, Bencher};
 
 use peer::{agent, delete, delete_with_ureq, our_client, start_server, url};
@@ -24,9 +22,9 @@ fn delete_image(bencher: Bencher) {
     bencher.bench_local(|| delete(&client));
 }
 
-#[divan::bench(sample_count = 100, sample_size = 10, args = ["same timeouts", "no timeouts"])]
-fn ureq_alone(bencher: Bencher, timeouts: &str) {
-    let (agent, url) = (agent(timeouts == "same timeouts"), url(start_server()));
+#[divan::bench(sample_count = 100, sample_size = 10)]
+fn ureq_alone(bencher: Bencher) {
+    let (agent, url) = (agent(), url(start_server()));
     delete_with_ureq(&agent, &url);
     bencher.bench_local(|| delete_with_ureq(&agent, &url));
 }

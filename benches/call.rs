@@ -1,28 +1,20 @@
 //! Whole calls over a connection that is kept, beside the same request made with ureq alone.
 
-#![allow(clippy::unwrap_used)]
-
-use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
-
-use divan::Bencher;
 
 use peer::{CONNECTIONS, agent, delete, delete_with_ureq, our_client, start_server, url};
 
 mod peer;
 
 fn main() {
-    let address = start_server();
-    many_calls(address);
-    side_by_side(address);
-    divan::main();
+    many_calls();
+    side_by_side();
 }
 
-/// 10,000 deletes with one client: how many connections, how much memory.
-fn many_calls(address: SocketAddr) {
-    let client = our_client(address);
-    let before = CONNECTIONS.load(Ordering::SeqCst);
+/// 10,000 deletions with one client: how many connections, how much memory.
+fn many_calls() {
+    let client = our_client(start_server());
     let mut after_hundred = None;
     for call in 1..=10_000 {
         delete(&client);
@@ -30,12 +22,12 @@ fn many_calls(address: SocketAddr) {
             after_hundred = resident_kib();
         }
     }
-    let connections = CONNECTIONS.load(Ordering::SeqCst) - before;
-    println!("10,000 deletes: {connections} connection");
+    let connections = CONNECTIONS.load(Ordering::SeqCst);
+    println!("10,000 deletions: {connections} connection");
     assert_eq!(connections, 1);
     if let (Some(before), Some(after)) = (after_hundred, resident_kib()) {
         let growth = after.saturating_sub(before);
-        println!("10,000 deletes: {growth} KiB more than after the hundredth");
+        println!("10,000 deletions: {growth} KiB more than after the hundredth");
         assert!(growth <= 256, "memory grows");
     }
 }
@@ -49,10 +41,10 @@ fn resident_kib() -> Option<u64> {
     line.trim().trim_end_matches(" kB").parse().ok()
 }
 
-/// Rounds in turn, so that the ratios hold while the machine's speed drifts.
-fn side_by_side(address: SocketAddr) {
-    let (client, url) = (our_client(address), url(address));
-    let (bounded, unbounded) = (agent(true), agent(false));
+/// Rounds in turn, so that the ratio holds while the machine's speed drifts.
+fn side_by_side() {
+    let address = start_server();
+    let (client, agent, url) = (our_client(address), agent(), url(address));
     let round = |call: &dyn Fn()| {
         let started = Instant::now();
         for _ in 0..100 {
@@ -60,33 +52,9 @@ fn side_by_side(address: SocketAddr) {
         }
         started.elapsed().as_secs_f64()
     };
-    let mut ratios = [Vec::new(), Vec::new()];
-    for _ in 0..100 {
-        let ours = round(&|| delete(&client));
-        let [to_bounded, to_unbounded] = &mut ratios;
-        to_bounded.push(ours / round(&|| delete_with_ureq(&bounded, &url)));
-        to_unbounded.push(ours / round(&|| delete_with_ureq(&unbounded, &url)));
-    }
-    for (ratios, peer) in ratios
-        .iter_mut()
-        .zip(["with the same timeouts", "without timeouts"])
-    {
-        ratios.sort_by(f64::total_cmp);
-        let median = ratios.get(ratios.len() / 2).unwrap();
-        println!("delete_image takes {median:.3} times as long as ureq alone {peer}");
-    }
-}
-
-#[divan::bench(sample_count = 1000, sample_size = 10)]
-fn delete_image(bencher: Bencher) {
-    let client = our_client(start_server());
-    delete(&client);
-    bencher.bench_local(|| delete(&client));
-}
-
-#[divan::bench(sample_count = 1000, sample_size = 10, args = ["same timeouts", "no timeouts"])]
-fn ureq_alone(bencher: Bencher, timeouts: &str) {
-    let (agent, url) = (agent(timeouts == "same timeouts"), url(start_server()));
-    delete_with_ureq(&agent, &url);
-    bencher.bench_local(|| delete_with_ureq(&agent, &url));
+    let ratio = |_| round(&|| delete(&client)) / round(&|| delete_with_ureq(&agent, &url));
+    let mut ratios: Vec<f64> = (0..100).map(ratio).collect();
+    ratios.sort_by(f64::total_cmp);
+    let median = ratios[ratios.len() / 2];
+    println!("delete_image takes {median:.3} times as long as ureq with the same timeouts");
 }

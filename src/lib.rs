@@ -874,8 +874,7 @@ fn parse_line(line: &str) -> Option<Line<'_>> {
     }
     let (name, value) = line.split_once('=')?;
     let (name, value) = (name.trim_ascii_end(), value.trim_ascii_start());
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-    let is_name = !name.is_empty() && name.bytes().all(is_allowed);
+    let is_name = !name.is_empty() && has_only(name, "_.-");
     is_name.then_some(Line::Setting(name, value))
 }
 
@@ -893,17 +892,13 @@ pub fn percent_encode(segment: &str) -> String {
     let digit = |value: u8| char::from(value + if value < 10 { b'0' } else { b'A' - 10 });
     let mut encoded = String::with_capacity(3 * segment.len());
     for byte in segment.bytes() {
-        if is_unreserved(byte) {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             encoded.push(char::from(byte));
         } else {
             encoded.extend(['%', digit(byte >> 4), digit(byte & 0x0F)]);
         }
     }
     encoded
-}
-
-fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
 /// Tells in one line why a call failed: what became of the image, the cause, the service's words,
@@ -1239,8 +1234,7 @@ fn check_image_name(name: &str) -> Result<(), Error> {
 
 /// Allows the tags of the Docker Registry v2 specification.
 fn check_tag(tag: &str) -> Result<(), Error> {
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-    let is_tag = tag.len() <= 128 && tag.bytes().all(is_allowed) && !tag.starts_with(['.', '-']);
+    let is_tag = tag.len() <= 128 && has_only(tag, "_.-") && !tag.starts_with(['.', '-']);
     let flaw = "must be at most 128 letters, digits, ., _ and -, not beginning with . or -";
     refuse("the tag", tag, (!is_tag).then_some(flaw)).map_err(Error::invalid)
 }
@@ -1262,8 +1256,13 @@ fn is_name(text: &str, separators: &str) -> bool {
 }
 
 fn is_plain_component(text: &str) -> bool {
-    let is_plain = |byte| is_unreserved(byte) || byte == b':';
-    !matches!(text, "" | "." | "..") && text.bytes().all(is_plain)
+    !matches!(text, "" | "." | "..") && has_only(text, "-._~:")
+}
+
+/// Whether a text has only letters, digits and `others`.
+fn has_only(text: &str, others: &str) -> bool {
+    text.chars()
+        .all(|c| c.is_ascii_alphanumeric() || others.contains(c))
 }
 
 fn check_api_url(api_url: &str) -> Result<String, Error> {
@@ -1453,9 +1452,9 @@ thread_local! {
     static IS_CONNECTING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Looks up or connects with ureq's own `T`, and notes that it is at work. Only an error with that
-/// note is one of a request that was not sent; behind a proxy, a kept connection is used without
-/// asking either.
+/// ureq's own `T`, which looks up hosts or connects, with a note that it is at work. An error with
+/// the note is one of a request that was not sent. Without it, nothing is known, and not the other
+/// way round: behind a proxy, ureq uses a kept connection without asking either.
 #[derive(Debug)]
 struct Noted<T>(T);
 
@@ -1677,7 +1676,6 @@ impl Client {
         let header = |name| response.header(name).map(|text| self.server_text(&text));
         let flaw = match &response.length {
             Err(cause) => format!(", truncated ({})", printable(&cause.to_string())),
-            Ok(_) if status == 204 => String::new(),
             Ok(_) if !response.is_complete() => ", incomplete or longer than 1 MiB".to_owned(),
             Ok(_) if status == 404 && !response.has_code() => {
                 ", without a code of the service".to_owned()

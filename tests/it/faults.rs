@@ -154,7 +154,6 @@ fn lost_responses() -> Vec<Fault> {
         ("", End::Stalls, K::Timeout),
         ("HTTP/1.1 2", End::Closes, K::Transport),
         ("HTTP/1.1 204 No Content\r\nDate:", End::Closes, K::Transport),
-        ("HTTP/1.1 204 No Content\r\nDate:", End::Stalls, K::Timeout),
         ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", End::Closes, K::Transport),
         ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", End::Stalls, K::Transport),
         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5", End::Closes, K::Transport),

@@ -52,32 +52,6 @@ fn delete_image_sends_one_request() {
     );
 }
 
-#[test]
-fn delete_image_sends_every_name_as_it_was_given() {
-    let longest = format!("{}/{}", "a".repeat(127), "b".repeat(127));
-    let longest_registry = "r".repeat(63);
-    let names = [
-        ("r", "a", "r/a"),
-        ("r", "0", "r/0"),
-        ("my-registry", "hello/world", "my-registry/hello%2Fworld"),
-        ("0-9--z", "a/b/c", "0-9--z/a%2Fb%2Fc"),
-        ("r", "a.b_c__d-e---f/0.1", "r/a.b_c__d-e---f%2F0.1"),
-        ("r", &longest, &format!("r/{}", longest.replace('/', "%2F"))),
-        (&longest_registry, "a", &format!("{longest_registry}/a")),
-    ];
-    assert_eq!(longest.len(), 255);
-    let gateway = Gateway::with(&[]);
-    let client = client(&gateway);
-    for (registry, image, encoded) in names {
-        gateway.put([format!("{registry}/{image}")]);
-        client.delete_image(registry, image).unwrap();
-        let requests = gateway.requests();
-        let target = format!("/ncr/api/v2/repositories/{encoded}");
-        assert_eq!(requests.last().unwrap().target(), target);
-    }
-    assert_eq!(gateway.images(), [""; 0]);
-}
-
 /// The gateway checks each signature. With v3, it refuses to delete an image with tags unless all of
 /// them may go.
 #[test]

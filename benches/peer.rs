@@ -52,18 +52,16 @@ pub fn delete(client: &Client) {
     client.delete_image("my-registry", "hello/world").unwrap();
 }
 
-/// ureq alone, as careful as this crate makes it or with no timeouts, as it comes.
-pub fn agent(with_timeouts: bool) -> ureq::Agent {
-    let mut config = ureq::Agent::config_builder()
+/// ureq alone, with the timeouts of a first attempt.
+pub fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
-        .proxy(None);
-    if with_timeouts {
-        config = config
-            .timeout_global(Some(Duration::from_secs(30)))
-            .timeout_connect(Some(Duration::from_secs(5)));
-    }
-    config.build().new_agent()
+        .proxy(None)
+        .timeout_global(Some(Duration::from_secs(30)))
+        .timeout_connect(Some(Duration::from_secs(5)))
+        .build()
+        .new_agent()
 }
 
 pub fn delete_with_ureq(agent: &ureq::Agent, url: &str) {
