@@ -122,9 +122,9 @@ impl Client {
     /// reports a missing registry in the same way, so after an unknown outcome a misspelt registry
     /// is `Ok`, too.
     ///
-    /// No client can prevent that a request without a response arrives late, even after the call,
-    /// while its signature is valid: do not push the same name again within 5 minutes of an attempt
-    /// that got no response, or of an outcome that is unknown.
+    /// A request that got no response may still arrive after the call, even after an `Ok`, for the 5
+    /// minutes that its signature is valid. No client can prevent that: do not push the same name
+    /// again before.
     ///
     /// Sources: [Delete image](https://api.ncloud-docs.com/docs/en/containerregistry-deleteimage)
     /// for v2, and the vendor's reference of API v3 (November 2026).
@@ -252,8 +252,7 @@ impl Client {
     /// # Ok::<(), ncloud_container_registry::Error>(())
     /// ```
     pub fn image_url(&self, registry: &str, image_name: &str) -> Result<String, Error> {
-        self.image_to_delete(registry, image_name)
-            .map(|target| target.url)
+        Ok(self.image_to_delete(registry, image_name)?.url)
     }
 
     /// Sends a `GET` request and returns the body of the response, a JSON object.
@@ -455,9 +454,8 @@ impl ClientBuilder {
     /// each further retry, up to 8 seconds, and is longer if the service asks for it. No retry
     /// begins in the last quarter of the [timeout](ClientBuilder::timeout).
     ///
-    /// A retry may delete an image that somebody pushes again during the call. With 1, the call
-    /// sends nothing twice. (A request without a response may still arrive later: see
-    /// [`Client::delete_image`].)
+    /// A retry may delete an image that somebody pushes again during the call. With 1, nothing is
+    /// sent twice. (It may still arrive late: up to 5 minutes, see [`Client::delete_image`].)
     pub fn max_attempts(mut self, max_attempts: u32) -> ClientBuilder {
         self.0.max_attempts = max_attempts;
         self
@@ -814,35 +812,29 @@ fn find_keys<'a>(text: &'a str, profile: &str) -> Result<[&'a str; 2], String> {
                     settings.push((name, value));
                 }
             }
-            None => {
-                let number = index + 1;
-                return Err(format!(
-                    "line {number} must be a comment, a [section] or \"name = value\""
-                ));
-            }
+            None => return Err(format!("line {} {LINE_GRAMMAR}", index + 1)),
         }
     }
-    let profile_shown = printable(profile);
+    let shown = printable(profile);
     if !sections.contains(&profile) {
         let sections = printable(&sections.join("], ["));
-        let text = format!("no section [{profile_shown}]; the file has [{sections}]");
-        return Err(text);
+        return Err(format!("no section [{shown}]; the file has [{sections}]"));
     }
     let value_of = |name: &str| {
         let values = settings.iter().filter(|(found, _)| *found == name);
         match *values.map(|(_, value)| *value).collect::<Vec<_>>() {
             [value] => Ok(value),
-            [] => Err(format!("no {name} under [{profile_shown}]")),
+            [] => Err(format!("no {name} under [{shown}]")),
             _ => Err(format!(
-                "{name} stands more than once under [{profile_shown}]; keep one"
+                "{name} is set more than once under [{shown}]; keep one"
             )),
         }
     };
-    Ok([
-        value_of("ncloud_access_key_id")?,
-        value_of("ncloud_secret_access_key")?,
-    ])
+    let access_key = value_of("ncloud_access_key_id")?;
+    Ok([access_key, value_of("ncloud_secret_access_key")?])
 }
+
+const LINE_GRAMMAR: &str = "must be a comment, a [section] or \"name = value\"";
 
 /// What a line of a key file can be.
 enum Line<'a> {
@@ -862,9 +854,7 @@ fn parse_line(line: &str) -> Option<Line<'_>> {
     if line.is_empty() || line.starts_with(['#', ';']) {
         return Some(Line::Blank);
     }
-    let section = line
-        .strip_prefix('[')
-        .and_then(|line| line.strip_suffix(']'));
+    let section = line.strip_prefix('[').and_then(|l| l.strip_suffix(']'));
     if let Some(name) = section.map(str::trim_ascii) {
         // A name with a = could be a key, which is not to be shown. Names that are not UTF-8 could
         // stand for one another.
@@ -1222,10 +1212,7 @@ fn check_image_name(name: &str) -> Result<(), Error> {
     } else if name.len() > 255 {
         Some("has more than 255 bytes")
     } else if !name.split('/').all(|component| is_name(component, "._-")) {
-        Some(
-            "must be components of a-z, 0-9, ., _ and -, each with a letter or digit at both ends, \
-             joined by single slashes; pass it unencoded",
-        )
+        Some("must be components of a-z, 0-9, ., _, -, each beginning and ending with a-z or 0-9")
     } else {
         None
     };
@@ -1709,10 +1696,8 @@ impl Client {
             _ => "no response from",
         };
         let host = self.api_url.split('/').nth(2).unwrap_or_default(); // after "https:" and ""
-        let proxy = self
-            .proxy()
-            .map(|proxy| format!(" through the proxy {proxy}"));
-        let proxy = proxy.unwrap_or_default();
+        let through = |proxy| format!(" through the proxy {proxy}");
+        let proxy = self.proxy().map(through).unwrap_or_default();
         let text = error.to_string();
         let cause = match error {
             ureq::Error::Timeout(_) => format!(" within {:.1} s", elapsed.as_secs_f32()),

@@ -130,7 +130,7 @@ fn from_profile_reads_one_section() {
     let sections = format!("{a}[prod]\n{b}");
     let crlf = sections.replace('\n', "\r\n");
     let half = |name: &str| format!("no keys in PATH: no {name} under [DEFAULT]");
-    let twice = |name: &str| format!("no keys in PATH: {name} stands more than once under [DEFAULT]; keep one");
+    let twice = |name: &str| format!("no keys in PATH: {name} is set more than once under [DEFAULT]; keep one");
     let (access, secret) = ("ncloud_access_key_id", "ncloud_secret_access_key");
     let rows = [
         (&*ours, "DEFAULT", OURS.to_owned()),

@@ -27,8 +27,7 @@ const UPPER: &str = "contains upper-case letters";
 fn delete_image_refuses_a_name_that_cannot_exist() {
     let host = "begins with a host; pass it without the host, if that is this registry's";
     let tag = "has a tag or digest; delete_image deletes all tags of a name, delete_tag one";
-    let rest = "must be components of a-z, 0-9, ., _ and -, each with a letter or digit at both ends, \
-                joined by single slashes; pass it unencoded";
+    let rest = "must be components of a-z, 0-9, ., _, -, each beginning and ending with a-z or 0-9";
     let long = "a".repeat(256);
     let images = [
         (EMPTY, &[""][..]),
