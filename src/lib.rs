@@ -158,8 +158,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As for [`delete_image`](Client::delete_image), except that [`ErrorKind::NotFound`] is rare:
-    /// an attempt's outcome was unknown, and the 404 that followed may be that of another gateway.
+    /// As for [`delete_image`](Client::delete_image), except that [`ErrorKind::NotFound`] always
+    /// comes with an unknown outcome: the 404 that followed may be that of another gateway.
     ///
     /// # Examples
     ///
@@ -258,10 +258,11 @@ impl Client {
     /// Sends a `GET` request and returns the body of the response, a JSON object.
     ///
     /// `path` has the segments below the API URL, `query` the parameters, both unencoded. Under v2,
-    /// a list of images comes in pages, each an object with `count`, `results` (of which each has a
-    /// `name`, and `last_updated` in milliseconds since 1970) and `next`, the number of the next
-    /// page or null. Read all pages before deleting anything, since a deletion moves images between
-    /// pages. The example `list_images` reads them.
+    /// a list of images comes in pages (`page` from 1, `pagesize`), each an object with `count`,
+    /// `results` (of which each has a `name`, and `last_updated` in milliseconds since 1970) and
+    /// `next`, the number of the next page or null. Read all pages before deleting anything, since a
+    /// deletion moves images between pages. The example `list_images` reads them. For v3, see the
+    /// vendor's reference.
     ///
     /// A call has the attempts, waits and timeout of a deletion.
     ///
@@ -817,8 +818,9 @@ fn find_keys<'a>(text: &'a str, profile: &str) -> Result<[&'a str; 2], String> {
     }
     let shown = printable(profile);
     if !sections.contains(&profile) {
-        let sections = printable(&sections.join("], ["));
-        return Err(format!("no section [{shown}]; the file has [{sections}]"));
+        let names = printable(&format!("[{}]", sections.join("], [")));
+        let names = names.replace("[]", "none"); // no section has an empty name
+        return Err(format!("no section [{shown}]; the file has {names}"));
     }
     let value_of = |name: &str| {
         let values = settings.iter().filter(|(found, _)| *found == name);
@@ -899,6 +901,8 @@ pub fn percent_encode(segment: &str) -> String {
 /// truncated and escaped, so that it is safe to show on a terminal.
 ///
 /// # Examples
+///
+/// An unknown outcome cuts across the kinds, so it comes first:
 ///
 /// ```
 /// use ncloud_container_registry::{Client, ErrorKind};
@@ -993,7 +997,7 @@ impl ErrorKind {
                  this machine's clock"
             }
             Self::Forbidden => "; give the account permission for this registry",
-            Self::NotFound => "; check the registry, the image and the region",
+            Self::NotFound => "; check the names and the region",
             Self::Conflict => "; try again when nothing else is changing the image",
             Self::RateLimited => "; send fewer requests, or ask for a larger quota",
             Self::UnexpectedResponse => {
@@ -1161,7 +1165,7 @@ fn refuse(what: &str, text: &str, flaw: Option<&str>) -> Result<(), String> {
     let flaw = if text.is_empty() {
         Some("is empty")
     } else if text.contains(char::is_whitespace) {
-        Some("contains whitespace")
+        Some("contains whitespace, perhaps a line break")
     } else {
         flaw
     };
@@ -1207,12 +1211,16 @@ fn check_image_name(name: &str) -> Result<(), Error> {
         Some("begins with a host; pass it without the host, if that is this registry's")
     } else if last.contains([':', '@']) {
         Some("has a tag or digest; delete_image deletes all tags of a name, delete_tag one")
+    } else if name.contains('%') {
+        Some("is percent-encoded; pass it unencoded")
     } else if name.contains(char::is_uppercase) {
         Some("contains upper-case letters")
     } else if name.len() > 255 {
         Some("has more than 255 bytes")
     } else if !name.split('/').all(|component| is_name(component, "._-")) {
-        Some("must be components of a-z, 0-9, ., _, -, each beginning and ending with a-z or 0-9")
+        Some(
+            "must be components joined by /, of a-z, 0-9, ., _ and -, with a-z or 0-9 at both ends",
+        )
     } else {
         None
     };
@@ -1222,7 +1230,8 @@ fn check_image_name(name: &str) -> Result<(), Error> {
 /// Allows the tags of the Docker Registry v2 specification.
 fn check_tag(tag: &str) -> Result<(), Error> {
     let is_tag = tag.len() <= 128 && has_only(tag, "_.-") && !tag.starts_with(['.', '-']);
-    let flaw = "must be at most 128 letters, digits, ., _ and -, not beginning with . or -";
+    let flaw =
+        "must be at most 128 letters, digits, ., _ and - (no digest), not beginning with . or -";
     refuse("the tag", tag, (!is_tag).then_some(flaw)).map_err(Error::invalid)
 }
 
@@ -1258,8 +1267,9 @@ fn check_api_url(api_url: &str) -> Result<String, Error> {
         let may_be_secret = api_url.contains(['@', '?', '#']);
         let shown = printable(if may_be_secret { "..." } else { api_url });
         Error::invalid(format!(
-            "unusable API URL \"{shown}\": expected one that ends in /v2 or /v3, such as \
-             https://ncr.apigw.ntruss.com/ncr/api/v2 (http for loopback only)"
+            "unusable API URL \"{shown}\": expected https:// (http:// for loopback only), the API's \
+             host (not that of docker login) and a path that ends in /v2 or /v3, such as \
+             https://ncr.apigw.ntruss.com/ncr/api/v2"
         ))
     })
 }
@@ -1704,11 +1714,12 @@ impl Client {
             _ => format!(": {}", printable(text.trim_start_matches("io: "))),
         };
         let mut failure = Error::new(kind, outcome, format!("{what_failed} {host}{proxy}{cause}"));
-        if text.contains("invalid peer certificate: UnknownIssuer") {
+        if text.contains("invalid peer certificate: certificate ") {
+            // rustls goes on "expired", "not valid yet" or "not valid for name".
+            failure.0.advice = "; check this machine's clock and the API URL";
+        } else if text.contains("invalid peer certificate") {
             failure.0.advice = "; to trust its authority, use the feature platform-verifier, or \
                                 ClientBuilder::ureq_config with its PEM file";
-        } else if text.contains("invalid peer certificate") {
-            failure.0.advice = "; check this machine's clock and the API URL";
         } else if is_proxy_authentication(error) {
             failure.0.advice = "; check the user and password of the proxy's URL";
         }

@@ -170,7 +170,7 @@ fn timeout_under_4_seconds_is_one_attempts() {
 /// A retry that begins so late would turn a certain "not deleted" into a "may have been deleted".
 #[test]
 fn timeout_allows_no_retry_in_its_last_quarter() {
-    let rows = [(10, 7, 2), (10, 8, 1)]; // the last quarter of 10 s begins after 7.5 s
+    let rows = [(12, 7, 2), (12, 10, 1)]; // the last quarter of 12 s begins after 9 s
     in_parallel(&rows, |&(timeout, retry_after, attempts)| {
         let gateway = Gateway::start(move |exchange| {
             let headers = format!("Retry-After: {retry_after}\r\n");

@@ -336,24 +336,15 @@ fn delete_image_sends_nothing_to_a_server_that_cannot_be_trusted() {
     let issuer = "; to trust its authority, use the feature platform-verifier, or \
                   ClientBuilder::ureq_config with its PEM file";
     let clock = "; check this machine's clock and the API URL";
-    for (server, cause, advice) in [
-        (
-            ours().0.server(names, [2000, 2020]),
-            "certificate expired",
-            clock,
-        ),
-        (
-            ours().0.server(names, [2990, 2999]),
-            "certificate not valid yet",
-            clock,
-        ),
-        (
-            ours().0.server(&["wrong.example.com"], VALID),
-            "certificate not valid for name",
-            clock,
-        ),
+    #[rustfmt::skip] // one row a line
+    let rows = [
+        (ours().0.server(names, [2000, 2020]), "certificate expired", clock),
+        (ours().0.server(names, [2990, 2999]), "certificate not valid yet", clock),
+        (ours().0.server(&["wrong.example.com"], VALID), "certificate not valid for name", clock),
         (other.server(names, VALID), "UnknownIssuer", issuer),
-    ] {
+        (Authority::new("ours").server(names, VALID), "BadSignature", issuer), // by its name alone
+    ];
+    for (server, cause, advice) in rows {
         let gateway = tls_gateway(&server);
         let error = delete_once(Route::Direct.to(gateway.address()));
         assert_unsent(&error, ErrorKind::Transport, cause);

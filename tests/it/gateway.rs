@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -195,14 +195,12 @@ impl Gateway {
     }
 
     pub fn put(&self, images: impl IntoIterator<Item = impl ToString>) {
+        let mut held = lock(&self.state.images);
         for image in images {
             let image = image.to_string();
             let (name, tag) = image.split_once(':').unwrap_or((&image, "latest"));
-            let mut images = lock(&self.state.images);
-            images
-                .entry(name.to_owned())
-                .or_default()
-                .insert(tag.to_owned());
+            let tags = held.entry(name.to_owned()).or_default();
+            tags.insert(tag.to_owned());
         }
     }
 
@@ -250,16 +248,9 @@ impl Gateway {
 impl Drop for Gateway {
     fn drop(&mut self) {
         self.state.closing.store(true, Ordering::SeqCst);
-        while self
-            .accepting
-            .as_ref()
-            .is_some_and(|thread| !thread.is_finished())
-        {
-            let _ = TcpStream::connect(self.address); // wakes the accepting thread
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        if let Some(accepting) = self.accepting.take() {
-            let _ = accepting.join();
+        // Which wakes the accepting thread.
+        if TcpStream::connect(self.address).is_ok() {
+            let _ = self.accepting.take().map(JoinHandle::join);
         }
     }
 }
@@ -342,12 +333,7 @@ pub fn read_head(stream: &mut dyn Stream) -> Option<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut buffer = [0; 8 * 1024];
-        let read = match stream.read(&mut buffer) {
-            Ok(0) => return None,
-            Ok(read) => read,
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Err(_) => return None,
-        };
+        let read = stream.read(&mut buffer).ok().filter(|read| *read > 0)?;
         head.extend(buffer.iter().take(read));
     }
     String::from_utf8(head).ok()
@@ -358,10 +344,10 @@ impl State {
         let now_ms = UNIX_EPOCH.elapsed().unwrap().as_millis();
         let now_ms = i64::try_from(now_ms).unwrap();
         let is_v3 = request.target().starts_with("/api/v3/");
-        let id = if is_v3 {
-            "request-id: request-1"
+        let (id, no_such_image) = if is_v3 {
+            ("request-id: request-1", NO_SUCH_IMAGE_V3)
         } else {
-            "trace-id: trace-1"
+            ("trace-id: trace-1", NO_SUCH_IMAGE)
         };
         let headers = format!("Date: {DATE}\r\nx-ncp-{id}\r\n");
         let respond = |status, body: &str| {
@@ -369,25 +355,14 @@ impl State {
             response(status, &headers, body)
         };
         let no_content = || format!("HTTP/1.1 204 No Content\r\n{headers}\r\n");
-        let not_found = || {
-            let body = if is_v3 {
-                NO_SUCH_IMAGE_V3
-            } else {
-                NO_SUCH_IMAGE
-            };
-            respond("404 Not Found", body)
-        };
+        let not_found = || respond("404 Not Found", no_such_image);
         if let Err(details) = check_signature(request, now_ms) {
-            return respond(
-                "401 Unauthorized",
-                &error("200", "Authentication Failed", details),
-            );
+            let body = error("200", "Authentication Failed", details);
+            return respond("401 Unauthorized", &body);
         }
         let mut images = lock(&self.images);
-        let (path, query) = request
-            .target()
-            .split_once('?')
-            .unwrap_or((request.target(), ""));
+        let target = request.target();
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let is_deletion = request.line().starts_with("DELETE ");
         let segments = resource(path).unwrap_or_default();
         let segments: Vec<_> = segments.iter().map(String::as_str).collect();
@@ -428,10 +403,10 @@ impl State {
                     ref names => respond("200 OK", &list(names, registry, query)),
                 }
             }
-            _ => respond(
-                "404 Not Found",
-                &error("300", "Not Found Exception", "URL not found."),
-            ),
+            _ => {
+                let body = error("300", "Not Found Exception", "URL not found.");
+                respond("404 Not Found", &body)
+            }
         }
     }
 }

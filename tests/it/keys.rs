@@ -52,7 +52,7 @@ fn describe(found: Result<Credentials, Error>) -> String {
 
 const OURS: &str = "AKTEST0123456789abcd true";
 const EMPTY: &str = "is empty";
-const WHITESPACE: &str = "contains whitespace";
+const WHITESPACE: &str = "contains whitespace, perhaps a line break";
 const QUOTES: &str = "contains a quotation mark; remove the quotes around it";
 const NOT_ASCII: &str = "is not printable ASCII";
 
@@ -149,7 +149,7 @@ fn from_profile_reads_one_section() {
         (&sections, "Prod", "no keys in PATH: no section [Prod]; the file has [DEFAULT], [prod]".into()),
         (&sections, "", "no keys in PATH: no section []; the file has [DEFAULT], [prod]".into()),
         (&format!("[prod]\n{b}"), "DEFAULT", "no keys in PATH: no section [DEFAULT]; the file has [prod]".into()),
-        ("# empty", "DEFAULT", "no keys in PATH: no section [DEFAULT]; the file has []".into()),
+        ("# empty", "DEFAULT", "no keys in PATH: no section [DEFAULT]; the file has none".into()),
         (&format!("[\u{202e}]\n{b}"), "x\n", "no keys in PATH: no section [x\\n]; the file has [\\u{202e}]".into()),
         (&format!("{access} = A\n[prod]\n{b}"), "DEFAULT", half(secret)),
         (&format!("{secret} = s\n[prod]\n{b}"), "DEFAULT", half(access)),

@@ -18,7 +18,7 @@ fn assert_refused<T: std::fmt::Debug>(outcome: Result<T, Error>, expected: &str)
 }
 
 const EMPTY: &str = "is empty";
-const WHITESPACE: &str = "contains whitespace";
+const WHITESPACE: &str = "contains whitespace, perhaps a line break";
 const UPPER: &str = "contains upper-case letters";
 
 /// Each with the first rule that is broken.
@@ -27,7 +27,7 @@ const UPPER: &str = "contains upper-case letters";
 fn delete_image_refuses_a_name_that_cannot_exist() {
     let host = "begins with a host; pass it without the host, if that is this registry's";
     let tag = "has a tag or digest; delete_image deletes all tags of a name, delete_tag one";
-    let rest = "must be components of a-z, 0-9, ., _, -, each beginning and ending with a-z or 0-9";
+    let rest = "must be components joined by /, of a-z, 0-9, ., _ and -, with a-z or 0-9 at both ends";
     let long = "a".repeat(256);
     let images = [
         (EMPTY, &[""][..]),
@@ -38,12 +38,13 @@ fn delete_image_refuses_a_name_that_cannot_exist() {
             "my-registry.kr.ncr.ntruss.com:443/Hello", "https://example.com/hello",
         ]),
         (tag, &["hello/world:1.0", "hello:", "hello@sha256:00", "hello/Moon:1", ":", "@"]),
+        ("is percent-encoded; pass it unencoded", &["hello%2Fworld", "hello%2fworld", "100%"]),
         (UPPER, &["Hello/World", "É", "/Hello"]),
         ("has more than 255 bytes", &[&long]),
         // What has been read as the whole registry, or as something else, on the way.
         (rest, &[
             "/", "/hello", "hello/", "hello//world", ".", "..", "..\\", "..;", "hello/..", "hello/../world",
-            "hello?", "hello#", "hello;x", "한국", "-a", "a_", "a/.b", "hello%2fworld", "100%", "\u{200b}",
+            "hello?", "hello#", "hello;x", "한국", "-a", "a_", "a/.b", "\u{200b}",
             // The name of another image than the one that was meant could be left of these.
             "hello:1.0/world", "localhost:5000/hello/world",
         ]),
@@ -88,7 +89,7 @@ fn delete_image_refuses_a_name_that_cannot_exist() {
         (EMPTY, &[""][..]),
         (WHITESPACE, &[" ", "1.0 "]),
         (
-            "must be at most 128 letters, digits, ., _ and -, not beginning with . or -",
+            "must be at most 128 letters, digits, ., _ and - (no digest), not beginning with . or -",
             &[".", "..", ".a", "-a", "a/b", "%2e", "sha256:00", "hello:1.0", "한국", "1?", &long],
         ),
     ];

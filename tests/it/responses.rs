@@ -69,8 +69,8 @@ fn display_tells_the_outcome_the_cause_and_what_to_do() {
         (response("200 OK", "Transfer-Encoding: gzip\r\n", ""), "", format!("may have been deleted: 200 OK, incomplete or longer than 1 MiB{PROXY}{FIND_OUT}")),
         ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{".into(), "{", format!("may have been deleted: 200 OK, truncated (Peer disconnected): BODY{NETWORK}{FIND_OUT}")),
         (plain("299 Odd"), "", format!("may have been deleted: 299 <unknown status code>{PROXY}{FIND_OUT}")),
-        (not_found(NO_SUCH_IMAGE), NO_SUCH_IMAGE, "was not found: 404 Not Found from URL: BODY; check the registry, the image and the region".into()),
-        (not_found(""), "", "was not found: 404 Not Found from URL, without a code of the service; check the registry, the image and the region".into()),
+        (not_found(NO_SUCH_IMAGE), NO_SUCH_IMAGE, "was not found: 404 Not Found from URL: BODY; check the names and the region".into()),
+        (not_found(""), "", "was not found: 404 Not Found from URL, without a code of the service; check the names and the region".into()),
         (not_found(html), html, format!("was not deleted: 404 Not Found from URL, without a code of the service: BODY{PROXY}")),
         (not_found(URL_UNKNOWN), URL_UNKNOWN, "was not deleted: 404 Not Found from URL: BODY; check the API URL, and the account's permissions".into()),
         ("HTTP/1.1 404 Not Found\r\n\r\n{}".into(), "{}", format!("was not deleted: 404 Not Found from URL, incomplete or longer than 1 MiB: BODY{PROXY}")),
@@ -95,7 +95,7 @@ fn display_tells_the_outcome_the_cause_and_what_to_do() {
         assert!(!read.may_have_been_deleted());
         let (_, cause) = text.split_once(": ").unwrap();
         let cause = cause.strip_suffix(FIND_OUT).unwrap_or(cause);
-        let cause = cause.replace("; check the registry, the image and the region", PROXY);
+        let cause = cause.replace("; check the names and the region", PROXY);
         let later = if read.kind() == ErrorKind::Server { "; run it again later" } else { "" };
         assert_eq!(read.to_string(), format!("cannot read \"my-registry/hello/world\": {cause}{later}"));
     }
