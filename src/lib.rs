@@ -153,8 +153,9 @@ impl Client {
     ///
     /// `true` can also mean that the outcome of an attempt was unknown and the service then
     /// reported that there is no such image (or registry, if that is misspelt). `false` can also
-    /// mean that the registry is misspelt, or that a gateway in front of the service sent the 404.
-    /// A 500, which the service may send for a missing image, is an error, since it proves nothing.
+    /// mean that the registry is misspelt, or that a gateway in front of the service sent the 404:
+    /// it does not settle the unknown outcome of an earlier call. A 500, which the service may send
+    /// for a missing image, is an error, since it proves nothing.
     ///
     /// # Errors
     ///
@@ -207,7 +208,8 @@ impl Client {
     /// Returns whether the service has the image.
     ///
     /// `false` settles an unknown outcome: the image is gone, unless the registry is misspelt.
-    /// `true` may still change for 5 minutes, while an earlier request may arrive.
+    /// `true` may still change for 5 minutes, while an earlier request may arrive. (With v2, an image
+    /// that is named `info` cannot be told from the registry's details, which are always there.)
     ///
     /// # Errors
     ///
@@ -252,7 +254,8 @@ impl Client {
     /// # Ok::<(), ncloud_container_registry::Error>(())
     /// ```
     pub fn image_url(&self, registry: &str, image_name: &str) -> Result<String, Error> {
-        Ok(self.image_to_delete(registry, image_name)?.url)
+        let target = self.image_to_delete(registry, image_name)?;
+        Ok(target.url.to_string())
     }
 
     /// Sends a `GET` request and returns the body of the response, a JSON object.
@@ -390,7 +393,8 @@ impl ClientBuilder {
     /// never uses a proxy.
     ///
     /// Connecting, with TLS, may take `timeout_connect`, 5 seconds by default, and a slow proxy as
-    /// much again for each of its steps. A middleware must not send requests itself.
+    /// much again for each of its steps. A middleware must not send requests itself, and an error of
+    /// its own counts as one of a request that was sent.
     ///
     /// # Proxy variables
     ///
@@ -402,7 +406,8 @@ impl ClientBuilder {
     /// # Panics
     ///
     /// ureq panics while sending if the configuration needs what ureq was built without, such as
-    /// another TLS provider, or has a timeout of centuries.
+    /// another TLS provider, or has a value that it cannot use, such as a timeout of centuries or an
+    /// empty buffer.
     ///
     /// # Examples
     ///
@@ -671,7 +676,7 @@ impl Credentials {
             return Err(Error::credentials(format!("no keys: {SET_BOTH_KEYS}")));
         };
         let path = home.join(".ncloud").join("configure");
-        if matches!(path.try_exists(), Ok(false)) {
+        if profile.is_none() && matches!(path.try_exists(), Ok(false)) {
             let path = printable(&path.to_string_lossy());
             let text = format!("no keys: {SET_BOTH_KEYS}, or create {path}");
             return Err(Error::credentials(text));
@@ -1049,8 +1054,8 @@ impl Error {
     /// Returns whether the outcome is unknown: the service may have acted on a request, and no
     /// response proves that it did or did not.
     ///
-    /// Run the call again: if the service then finds no such image, it is gone (unless the text says
-    /// that the 404 has no code of the service). Or look for the image:
+    /// Run [`delete_image`](Client::delete_image) again: if the service then finds no such image, it
+    /// is gone (unless the text says that the 404 has no code of the service). Or look for it:
     ///
     /// ```no_run
     /// # fn find_out(client: &ncloud_container_registry::Client, registry: &str, image: &str) {
@@ -1210,7 +1215,7 @@ fn check_image_name(name: &str) -> Result<(), Error> {
     let flaw = if has_host {
         Some("begins with a host; pass it without the host, if that is this registry's")
     } else if last.contains([':', '@']) {
-        Some("has a tag or digest; delete_image deletes all tags of a name, delete_tag one")
+        Some("has a tag or digest, but an image is all of its tags; to delete one, use delete_tag")
     } else if name.contains('%') {
         Some("is percent-encoded; pass it unencoded")
     } else if name.contains(char::is_uppercase) {
@@ -1267,8 +1272,8 @@ fn check_api_url(api_url: &str) -> Result<String, Error> {
         let may_be_secret = api_url.contains(['@', '?', '#']);
         let shown = printable(if may_be_secret { "..." } else { api_url });
         Error::invalid(format!(
-            "unusable API URL \"{shown}\": expected https:// (http:// for loopback only), the API's \
-             host (not that of docker login) and a path that ends in /v2 or /v3, such as \
+            "unusable API URL \"{shown}\": expected https (http for loopback only), the API's host (not \
+             docker login's) and a path that ends in /v2 or /v3: \
              https://ncr.apigw.ntruss.com/ncr/api/v2"
         ))
     })
@@ -1314,13 +1319,19 @@ struct Target {
     method: Method,
     /// For people.
     name: String,
-    url: String,
+    url: Uri,
 }
 
 impl Target {
     fn new(method: Method, name: String, url: Result<String, Error>) -> Result<Target, Error> {
+        let too_long = |error: http::uri::InvalidUri| Error::invalid(error.to_string());
+        let url = url.and_then(|url| url.parse().map_err(too_long));
         let url = url.map_err(|error| error.about(&method, &name))?;
         Ok(Target { method, name, url })
+    }
+
+    fn is_https(&self) -> bool {
+        self.url.scheme_str() == Some("https")
     }
 }
 
@@ -1329,7 +1340,7 @@ impl Client {
     /// Deleting and reading are idempotent, so an attempt whose outcome is unknown can be repeated.
     fn run(&self, target: &Target) -> Result<String, Error> {
         let about = |error: Error| error.about(&target.method, &target.name);
-        if self.lacks_tls && target.url.starts_with("https:") {
+        if self.lacks_tls && target.is_https() {
             let text = "this crate was built without TLS; enable its feature rustls";
             return Err(about(Error::invalid(text)));
         }
@@ -1377,7 +1388,7 @@ impl Client {
             .configure_request(request)
             .timeout_global(Some(time))
             .timeout_connect(Some(connect_time.unwrap_or(CONNECT_TIMEOUT).min(time)));
-        if target.url.starts_with("http:") {
+        if !target.is_https() {
             config = config.proxy(None); // loopback is reached without one
         }
         if attempt > 1 {
@@ -1393,15 +1404,14 @@ impl Client {
 
     /// Signs a request for this moment.
     fn sign(&self, target: &Target) -> http::Result<Request<()>> {
-        let uri: Uri = target.url.parse()?;
-        let request_target = uri.path_and_query().map_or("", |target| target.as_str());
+        let request_target = target.url.path_and_query().map_or("", |path| path.as_str());
         let now = UNIX_EPOCH.elapsed().unwrap_or_default();
         let timestamp_ms = u64::try_from(now.as_millis()).unwrap_or_default();
         let keys = &self.credentials;
         let signature = keys.sign(target.method.as_str(), request_target, timestamp_ms);
         Request::builder()
             .method(target.method.clone())
-            .uri(uri)
+            .uri(target.url.clone())
             .header("User-Agent", USER_AGENT)
             // A compressed response would lose its length, which shows whether it is complete.
             .header("Accept-Encoding", "identity")
@@ -1641,7 +1651,11 @@ fn classify_error(error: &ureq::Error, was_connecting: bool) -> (ErrorKind, Outc
 }
 
 fn is_proxy_authentication(error: &ureq::Error) -> bool {
-    matches!(error, ureq::Error::ConnectProxyFailed(text) if text.contains("407"))
+    match error {
+        ureq::Error::ConnectProxyFailed(cause) => cause.contains("407"),
+        ureq::Error::Io(cause) => cause.to_string() == "password authentication failed", // SOCKS 5
+        _ => false,
+    }
 }
 
 impl Client {
@@ -1689,7 +1703,7 @@ impl Client {
             },
             401 => {
                 let access_key = self.credentials.masked_access_key();
-                let date = header("Date").map(|date| format!(", the service's clock: {date}"));
+                let date = header("Date").map(|date| format!(", service's clock {date}"));
                 let date = date.unwrap_or_default();
                 format!("{status} (access key {access_key}{date})")
             }
@@ -1714,12 +1728,11 @@ impl Client {
             _ => format!(": {}", printable(text.trim_start_matches("io: "))),
         };
         let mut failure = Error::new(kind, outcome, format!("{what_failed} {host}{proxy}{cause}"));
-        if text.contains("invalid peer certificate: certificate ") {
-            // rustls goes on "expired", "not valid yet" or "not valid for name".
-            failure.0.advice = "; check this machine's clock and the API URL";
-        } else if text.contains("invalid peer certificate") {
+        if text.contains("UnknownIssuer") {
             failure.0.advice = "; to trust its authority, use the feature platform-verifier, or \
                                 ClientBuilder::ureq_config with its PEM file";
+        } else if text.contains("certificate expired") || text.contains("certificate not valid") {
+            failure.0.advice = "; check this machine's clock and the API URL";
         } else if is_proxy_authentication(error) {
             failure.0.advice = "; check the user and password of the proxy's URL";
         }

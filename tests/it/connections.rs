@@ -128,7 +128,7 @@ fn refusing_proxy(replies: &'static [&'static [u8]], hangs: bool) -> SocketAddr 
 fn may_have_been_deleted_is_false_if_the_proxy_does_not_connect() {
     use ErrorKind::{Timeout, Transport, UnexpectedResponse};
     type Row = (&'static str, &'static [&'static [u8]], bool, ErrorKind);
-    let rows: [Row; 17] = [
+    let rows: [Row; 18] = [
         ("http", &[b"HTTP/1.1 403 Forbidden\r\n\r\n"], false, Transport),
         ("http", &[b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"], false, UnexpectedResponse),
         ("http", &[b"HTTP/1.1 502 Bad Gateway\r\n\r\n"], false, Transport),
@@ -145,13 +145,18 @@ fn may_have_been_deleted_is_false_if_the_proxy_does_not_connect() {
         ("socks5h", &[&[5, 0], &[5, 0, 0, 1, 0, 0]], false, Transport),
         ("socks5h", &[&[5, 0], &[5, 0, 0, 1, 0, 0]], true, Timeout),
         ("socks5h", &[], false, Transport),
+        ("socks5h://user:wrong", &[&[5, 2], &[1, 1]], false, UnexpectedResponse),
         ("socks4", &[&[0, 91, 0, 0, 0, 0, 0, 0]], false, Transport),
     ];
     in_parallel(&rows, |&(scheme, replies, hangs, kind)| {
         let address = refusing_proxy(replies, hangs);
         let host = if scheme == "socks4" { "127.0.0.1" } else { NAME };
         let host = if scheme == "socks5" { "127.0.0.1" } else { host };
-        let builder = tls_builder(host, Some(&format!("{scheme}://{address}"))).timeout(HANG);
+        let proxy = match scheme.split_once("://") {
+            Some(_) => format!("{scheme}@{address}"),
+            None => format!("{scheme}://{address}"),
+        };
+        let builder = tls_builder(host, Some(&proxy)).timeout(HANG);
         let error = delete_once(builder);
         let what = format!("{scheme} {replies:?}");
         assert_unsent(&error, kind, &what);
@@ -342,7 +347,7 @@ fn delete_image_sends_nothing_to_a_server_that_cannot_be_trusted() {
         (ours().0.server(names, [2990, 2999]), "certificate not valid yet", clock),
         (ours().0.server(&["wrong.example.com"], VALID), "certificate not valid for name", clock),
         (other.server(names, VALID), "UnknownIssuer", issuer),
-        (Authority::new("ours").server(names, VALID), "BadSignature", issuer), // by its name alone
+        (Authority::new("ours").server(names, VALID), "BadSignature", "; check the network, the proxy and the API URL"),
     ];
     for (server, cause, advice) in rows {
         let gateway = tls_gateway(&server);

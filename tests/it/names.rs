@@ -26,7 +26,7 @@ const UPPER: &str = "contains upper-case letters";
 #[test]
 fn delete_image_refuses_a_name_that_cannot_exist() {
     let host = "begins with a host; pass it without the host, if that is this registry's";
-    let tag = "has a tag or digest; delete_image deletes all tags of a name, delete_tag one";
+    let tag = "has a tag or digest, but an image is all of its tags; to delete one, use delete_tag";
     let rest = "must be components joined by /, of a-z, 0-9, ., _ and -, with a-z or 0-9 at both ends";
     let long = "a".repeat(256);
     let images = [
@@ -130,7 +130,10 @@ fn get_refuses_a_path_that_a_server_could_misread() {
     // Longer than any URL may be.
     let query = "q".repeat(70_000);
     let error = client.get(&["a"], &[("q", &query)]).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert_eq!(
+        (error.kind(), error.attempts()),
+        (ErrorKind::InvalidInput, 0)
+    );
     assert_eq!(gateway.connections(), 0);
 }
 

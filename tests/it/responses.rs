@@ -54,7 +54,7 @@ fn display_tells_the_outcome_the_cause_and_what_to_do() {
     let html = "<html>\n log in</html>";
     let rows = [
         (plain("400 Bad Request"), "", "was not deleted: 400 Bad Request; check the registry, the image and the API URL".to_owned()),
-        (response("401 Unauthorized", &dated, SUBSCRIPTION), SUBSCRIPTION, format!("was not deleted: 401 Unauthorized (access key ...abcd, the service's clock: {DATE}): BODY (trace id t-1); {clock}")),
+        (response("401 Unauthorized", &dated, SUBSCRIPTION), SUBSCRIPTION, format!("was not deleted: 401 Unauthorized (access key ...abcd, service's clock {DATE}): BODY (trace id t-1); {clock}")),
         (response("403 Forbidden", "x-ncp-request-id: r-1\r\nRetry-After: 9\r\n", ""), "", "was not deleted: 403 Forbidden (trace id r-1); give the account permission for this registry".into()),
         (response("403 Forbidden", "x-ncp-request-id: r-1\r\nx-ncp-trace-id: t-1\r\n", html), html, format!("was not deleted: 403 Forbidden: BODY (trace id t-1){PROXY}")),
         (plain("409 Conflict"), "", "was not deleted: 409 Conflict; try again when nothing else is changing the image".into()),
@@ -120,6 +120,8 @@ fn display_after_an_unknown_outcome_says_so_and_what_a_404_then_means() {
         gateway.respond(bytes);
         let error = client(&gateway).delete_image("r", "i").unwrap_err();
         assert_eq!(error.to_string(), format!("{start}{cause}{end}"));
+        let words = error.to_string().replace(&gateway.url(), "").len() - "r/i".len();
+        assert!(words < 200, "{error}: {words}");
         assert!(error.may_have_been_deleted());
     }
 }
@@ -348,7 +350,7 @@ fn display_of_server_text_cannot_steer_a_terminal() {
         (error.body(), error.trace_id()),
         (Some(escaped), Some("t\\tt"))
     );
-    let shown = format!("clock: a\\u{{202e}}b): {escaped} (trace id t\\tt)");
+    let shown = format!("clock a\\u{{202e}}b): {escaped} (trace id t\\tt)");
     assert!(error.to_string().contains(&shown), "{error}");
     // What is not UTF-8.
     let head = b"HTTP/1.1 302 No\r\nContent-Length: 0\r\nLocation: \xff\r\n\r\n";
