@@ -334,6 +334,31 @@ fn may_have_been_deleted_is_true_whatever_another_client_does_in_between() {
     }
 }
 
+/// As a configuration makes it that asks for what ureq was built without.
+#[cfg(not(feature = "platform-verifier"))]
+#[test]
+fn may_have_been_deleted_is_true_after_a_panic_while_connecting() {
+    let (address, server) = serve_one(|stream| {
+        let mut stream = handshake(&ours().1, stream).unwrap();
+        lose(&mut *stream, b"HTTP/1.1 204 No Content\r\n\r\n");
+        read_request(&mut *stream);
+    });
+    let client = Route::Connect.to(address).max_attempts(1).build().unwrap();
+    client.delete_image("r", "i").unwrap();
+    let panicking = std::panic::catch_unwind(|| {
+        use ureq::tls::{RootCerts, TlsConfig};
+        let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier);
+        let gateway = tls_gateway(&ours().1);
+        let builder = builder_at(&format!("https://{}/v2", gateway.address()));
+        delete_once(builder.ureq_config(|config| config.tls_config(tls.build())));
+    });
+    panicking.unwrap_err();
+    // Behind a proxy, a kept connection is used without looking up or connecting.
+    let error = client.delete_image("r", "i").unwrap_err();
+    assert_unknown(&error, ErrorKind::Transport, "after a panic");
+    server.finish();
+}
+
 #[test]
 fn delete_image_sends_nothing_to_a_server_that_cannot_be_trusted() {
     let names = &["127.0.0.1"][..];

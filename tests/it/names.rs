@@ -99,6 +99,8 @@ fn delete_image_refuses_a_name_that_cannot_exist() {
             assert_refused(client.delete_tag("r", "i", name), &expected);
         }
     }
+    // The longest ones.
+    client.image_url(&long[..63], &"a".repeat(255)).unwrap();
     assert_eq!(gateway.connections(), 0);
 }
 
