@@ -63,7 +63,7 @@ fn list(registry: &str, prefix: &str) -> Result<String, Box<dyn Error>> {
         let count = list["count"].clone();
         let is_last = list["next"].is_null();
         // A list that changes while it is read repeats a name, or leaves one out.
-        let is_whole = names.len() - before == results.len()
+        let is_complete = names.len() - before == results.len()
             && names.len() <= MAX_IMAGES
             && *total.get_or_insert_with(|| count.clone()) == count
             && if is_last {
@@ -71,7 +71,7 @@ fn list(registry: &str, prefix: &str) -> Result<String, Box<dyn Error>> {
             } else {
                 list["next"] == page + 1 && !results.is_empty()
             };
-        if !is_whole {
+        if !is_complete {
             let text = format!("incomplete list of {registry} on page {page}; run it again");
             return Err(text.into());
         }

@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 use std::cell::Cell;
-use std::fmt::{self, Debug, Display, Formatter};
+use std::fmt::{self, Debug, Display, Formatter, Write};
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read};
@@ -27,8 +27,8 @@ pub use ureq;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longer than any call needs. Centuries overflow `Instant`, and ureq would panic.
 const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
-/// The response to the first may be lost, the second then gets a 409 while the first is still at
-/// work, and the third a 404 that proves the deletion.
+/// The first may lose its response, the second get a 409 while the first is still being processed,
+/// and the third the 404 that proves the deletion.
 const DEFAULT_MAX_ATTEMPTS: u32 = 3;
 
 /// Deletes images from the registries of one region, and reads from its API.
@@ -53,7 +53,8 @@ pub struct Client {
     credentials: Credentials,
     api_url: Arc<str>,
     agent: ureq::Agent,
-    /// Whether this is a build without TLS, and no configuration of the caller's brings another.
+    /// Whether this is a build without TLS, and `ureq_config`, which may bring another, was not
+    /// used.
     lacks_tls: bool,
     timeout: Duration,
     max_attempts: u32,
@@ -65,12 +66,11 @@ impl Client {
         Client::builder(region, credentials).0 // which is valid for any region
     }
 
-    /// Creates a client from the environment, as [`ClientBuilder::from_env`] reads it.
+    /// Creates a client from environment variables (see [`ClientBuilder::from_env`]).
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Credentials`] for the keys, [`ErrorKind::InvalidInput`] for an API URL or a
-    /// region that is missing or unusable.
+    /// As for [`ClientBuilder::from_env`].
     pub fn from_env() -> Result<Client, Error> {
         ClientBuilder::from_env()?.build()
     }
@@ -79,14 +79,13 @@ impl Client {
     ///
     /// `api_url` is a [`Region`] or an API URL. A URL must be `https`, or `http` to a loopback
     /// address or `localhost`, without user info, query or fragment, and its path must end in `/v2`
-    /// or `/v3`, which says which version of the API it is. `https://kr-ncr.apigw.ntruss.com/api/v3`
-    /// is one. The host that `docker login` takes is not this API.
-    /// [`build`](ClientBuilder::build) refuses any other URL.
+    /// or `/v3`, the version of the API, as in `https://kr-ncr.apigw.ntruss.com/api/v3`.
+    /// [`build`](ClientBuilder::build) refuses any other URL, and the host of `docker login`, which
+    /// is not this API.
     ///
     /// # Examples
     ///
-    /// A loopback listener can replace the service in the tests of your program. (A response with a
-    /// body needs a `Content-Length`.)
+    /// A loopback listener can replace the service in the tests of your program:
     ///
     /// ```
     /// use std::{io::Read, io::Write, net::TcpListener, thread};
@@ -122,9 +121,9 @@ impl Client {
     /// reports a missing registry in the same way, so after an unknown outcome a misspelt registry
     /// is `Ok`, too.
     ///
-    /// A request that got no response may still arrive after the call, even after an `Ok`, for the 5
-    /// minutes that its signature is valid. No client can prevent that: do not push the same name
-    /// again before.
+    /// A request that got no response may still arrive after the call, even after an `Ok`, for the
+    /// 5 minutes that its signature is valid. No client can prevent that: do not push the same name
+    /// again within that time.
     ///
     /// Sources: [Delete image](https://api.ncloud-docs.com/docs/en/containerregistry-deleteimage)
     /// for v2, and the vendor's reference of API v3 (November 2026).
@@ -134,7 +133,8 @@ impl Client {
     /// [`ErrorKind::InvalidInput`] for a name that cannot exist, before anything is sent;
     /// [`ErrorKind::NotFound`] if the registry has no such image; the other kinds, except
     /// [`Credentials`](ErrorKind::Credentials), as [`ErrorKind`] describes them.
-    /// [`may_have_been_deleted`](Error::may_have_been_deleted) tells if the outcome is unknown.
+    /// [`may_have_been_deleted`](Error::may_have_been_deleted) tells whether the outcome is
+    /// unknown.
     ///
     /// # Examples
     ///
@@ -144,23 +144,23 @@ impl Client {
     /// # Ok::<(), ncloud_container_registry::Error>(())
     /// ```
     pub fn delete_image(&self, registry: &str, image_name: &str) -> Result<(), Error> {
-        let target = self.image_to_delete(registry, image_name)?;
+        let target = self.deletion_target(registry, image_name)?;
         self.run(&target).map(drop)
     }
 
-    /// Deletes an image as [`delete_image`](Client::delete_image) does, but does not treat a
-    /// missing image as an error: `true` if it was deleted, `false` if it did not exist.
+    /// Deletes an image with all of its tags, if it exists: `true` if it was deleted, `false` if it
+    /// did not exist.
     ///
     /// `true` can also mean that the outcome of an attempt was unknown and the service then
     /// reported that there is no such image (or registry, if that is misspelt). `false` can also
     /// mean that the registry is misspelt, or that a gateway in front of the service sent the 404:
-    /// it does not settle the unknown outcome of an earlier call. A 500, which the service may send
-    /// for a missing image, is an error, since it proves nothing.
+    /// it does not settle the unknown outcome of an earlier call. A 500 is an error, since it
+    /// proves nothing.
     ///
     /// # Errors
     ///
     /// As for [`delete_image`](Client::delete_image), except that [`ErrorKind::NotFound`] always
-    /// comes with an unknown outcome: the 404 that followed may be that of another gateway.
+    /// comes with an unknown outcome: the 404 may be that of a gateway in front of the service.
     ///
     /// # Examples
     ///
@@ -180,7 +180,8 @@ impl Client {
         }
     }
 
-    /// Deletes one tag of an image, as [`delete_image`](Client::delete_image) deletes an image.
+    /// Deletes one tag of an image. What [`delete_image`](Client::delete_image) says about `Ok` and
+    /// about late requests holds here, too.
     ///
     /// With API v3, deleting the last tag deletes the image. What v2 then does is not documented.
     ///
@@ -197,7 +198,7 @@ impl Client {
     /// # Ok::<(), ncloud_container_registry::Error>(())
     /// ```
     pub fn delete_tag(&self, registry: &str, image_name: &str, tag: &str) -> Result<(), Error> {
-        let url = self.image(registry, image_name).and_then(|image| {
+        let url = self.url_of_image(registry, image_name).and_then(|image| {
             check_tag(tag)?;
             Ok(format!("{image}/tags/{tag}"))
         });
@@ -208,13 +209,13 @@ impl Client {
     /// Returns whether the service has the image.
     ///
     /// `false` settles an unknown outcome: the image is gone, unless the registry is misspelt.
-    /// `true` may still change for 5 minutes, while an earlier request may arrive. (With v2, an image
-    /// that is named `info` cannot be told from the registry's details, which are always there.)
+    /// `true` may still become `false` for 5 minutes, if an earlier request arrives late. (With v2,
+    /// an image named `info` cannot be told from the registry's details, which are always there.)
     ///
     /// # Errors
     ///
-    /// As for [`get`](Client::get), but never [`ErrorKind::NotFound`]: whatever is not the
-    /// service's own word is an error.
+    /// As for [`get`](Client::get), but never [`ErrorKind::NotFound`]: a 404 without one of the
+    /// service's error codes is an error.
     ///
     /// # Examples
     ///
@@ -226,7 +227,7 @@ impl Client {
     /// # Ok::<(), ncloud_container_registry::Error>(())
     /// ```
     pub fn image_exists(&self, registry: &str, image_name: &str) -> Result<bool, Error> {
-        let url = self.image(registry, image_name);
+        let url = self.url_of_image(registry, image_name);
         let target = Target::new(Method::GET, format!("{registry}/{image_name}"), url)?;
         match self.run(&target) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
@@ -254,20 +255,18 @@ impl Client {
     /// # Ok::<(), ncloud_container_registry::Error>(())
     /// ```
     pub fn image_url(&self, registry: &str, image_name: &str) -> Result<String, Error> {
-        let target = self.image_to_delete(registry, image_name)?;
+        let target = self.deletion_target(registry, image_name)?;
         Ok(target.url.to_string())
     }
 
     /// Sends a `GET` request and returns the body of the response, a JSON object.
     ///
     /// `path` has the segments below the API URL, `query` the parameters, both unencoded. Under v2,
-    /// a list of images comes in pages (`page` from 1, `pagesize`), each an object with `count`,
-    /// `results` (of which each has a `name`, and `last_updated` in milliseconds since 1970) and
-    /// `next`, the number of the next page or null. Read all pages before deleting anything, since a
-    /// deletion moves images between pages. The example `list_images` reads them. For v3, see the
-    /// vendor's reference.
-    ///
-    /// A call has the attempts, waits and timeout of a deletion.
+    /// images are listed in pages (`page` from 1, `pagesize`): objects with `count`, `results`
+    /// (each with `name` and `last_updated`, in milliseconds since 1970) and `next` (the next
+    /// page's number, or null). A deletion moves images between pages, so read all pages first, as
+    /// the example `list_images` does. For v3, see the vendor's reference. Retries and timeout are
+    /// those of a deletion.
     ///
     /// Sources: [Get image
     /// list](https://api.ncloud-docs.com/docs/en/containerregistry-getimagelist), [Get image
@@ -277,7 +276,7 @@ impl Client {
     ///
     /// [`ErrorKind::InvalidInput`] for an empty path, or a segment that a server could misread: it
     /// may have letters, digits, `-`, `.`, `_`, `~`, `:` and single slashes, and no empty or dot
-    /// component. [`ErrorKind::NotFound`] only for a 404 with a code of the service.
+    /// component. [`ErrorKind::NotFound`] only for a 404 with one of the service's error codes.
     /// [`ErrorKind::UnexpectedResponse`] for any other response that no other kind describes, and
     /// for a body of more than 1 MiB. Nothing is changed, so
     /// [`may_have_been_deleted`](Error::may_have_been_deleted) is always false.
@@ -306,15 +305,16 @@ impl Client {
         self.run(&Target::new(Method::GET, path.join("/"), url)?)
     }
 
-    fn image_to_delete(&self, registry: &str, image_name: &str) -> Result<Target, Error> {
+    fn deletion_target(&self, registry: &str, image_name: &str) -> Result<Target, Error> {
         // Without it, v3 refuses to delete an image that has tags.
         let query = if self.is_v3() { "?cascading=true" } else { "" };
-        let url = self.image(registry, image_name).map(|url| url + query);
-        Target::new(Method::DELETE, format!("{registry}/{image_name}"), url)
+        let url = self.url_of_image(registry, image_name);
+        let name = format!("{registry}/{image_name}");
+        Target::new(Method::DELETE, name, url.map(|url| url + query))
     }
 
     /// Returns the URL of an image. Neither a registry nor a tag has anything to encode.
-    fn image(&self, registry: &str, image_name: &str) -> Result<String, Error> {
+    fn url_of_image(&self, registry: &str, image_name: &str) -> Result<String, Error> {
         check_registry(registry)?;
         check_image_name(image_name)?;
         let (api_url, image) = (&self.api_url, percent_encode(image_name));
@@ -369,45 +369,45 @@ impl ClientBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Credentials`] for the keys, [`ErrorKind::InvalidInput`] for an API URL or a
-    /// region that is missing or unusable.
+    /// [`ErrorKind::Credentials`] for the keys; [`ErrorKind::InvalidInput`] for an unusable API
+    /// URL, site or region, or if no region is set.
     pub fn from_env() -> Result<ClientBuilder, Error> {
         let credentials = Credentials::from_env()?;
-        let place = |name| env_var(name).filter(|value| !value.is_empty());
-        if let Some(api_url) = place("NCR_API_URL") {
-            let api_url = check_api_url(&api_url).map_err(|error| error.of("NCR_API_URL"))?;
+        let setting = |name| env_var(name).filter(|value| !value.is_empty());
+        if let Some(api_url) = setting("NCR_API_URL") {
+            let api_url = check_api_url(&api_url).map_err(|error| error.at("NCR_API_URL"))?;
             return Ok(Client::builder(api_url, credentials));
         }
-        let site = place("NCLOUD_SITE").unwrap_or_else(|| "public".to_owned());
-        let regions = Region::on_site(&site).map_err(|error| error.of("NCLOUD_SITE"))?;
-        let Some(code) = place("NCLOUD_REGION") else {
+        let site = setting("NCLOUD_SITE").unwrap_or_else(|| "public".to_owned());
+        let regions = Region::on_site(&site).map_err(|error| error.at("NCLOUD_SITE"))?;
+        let Some(code) = setting("NCLOUD_REGION") else {
             let text = format!("no region: set NCLOUD_REGION to one of {}", codes(regions));
             return Err(Error::invalid(text));
         };
-        let region = Region::from_code(&site, &code).map_err(|error| error.of("NCLOUD_REGION"))?;
+        let region = Region::from_code(&site, &code).map_err(|error| error.at("NCLOUD_REGION"))?;
         Ok(Client::builder(region, credentials))
     }
 
     /// Changes the configuration of ureq: the proxy, TLS, or the timeouts of single steps. The last
-    /// call wins. Timeout, redirects and the handling of statuses stay this crate's, and `http`
-    /// never uses a proxy.
+    /// call wins. This crate sets the timeout, redirects and the handling of statuses itself, and
+    /// `http` never uses a proxy.
     ///
-    /// Connecting, with TLS, may take `timeout_connect`, 5 seconds by default, and a slow proxy as
-    /// much again for each of its steps. A middleware must not send requests itself, and an error of
-    /// its own counts as one of a request that was sent.
+    /// Connecting, with TLS, may take `timeout_connect` (default: 5 seconds); with a proxy, each of
+    /// its steps may take as long. A middleware must not send requests itself, and its own errors
+    /// count as failures after sending.
     ///
     /// # Proxy variables
     ///
     /// ureq uses the first of `ALL_PROXY`, `HTTPS_PROXY` and `HTTP_PROXY` that is set, for `https`.
     /// It skips a value that it cannot parse, and connects directly if none is left; a password
     /// must be percent-encoded. `NO_PROXY` is separated by commas without spaces; `.example.com`
-    /// matches the domain and its subdomains, and address ranges are not supported.
+    /// matches subdomains only, and address ranges are not supported.
     ///
     /// # Panics
     ///
     /// ureq panics while sending if the configuration needs what ureq was built without, such as
-    /// another TLS provider, or has a value that it cannot use, such as a timeout of centuries or an
-    /// empty buffer.
+    /// another TLS provider, or has a value that it cannot use, such as a timeout of centuries or
+    /// an empty buffer.
     ///
     /// # Examples
     ///
@@ -439,12 +439,11 @@ impl ClientBuilder {
     /// Sets the time that a call may take, with all its attempts and waits. Default: 60 seconds. It
     /// is capped at a day.
     ///
-    /// An attempt may take half of it; the last one, and every one if it is under 4 seconds, may
-    /// take all that is left. Less than about 5 seconds leaves too little for a TLS handshake
-    /// across an ocean.
+    /// An attempt may take half of the timeout. The last one may take all that is left, and so may
+    /// any if the timeout is under 4 seconds.
     ///
     /// Linux rounds long timeouts of sockets up by as much as an eighth. A proxy that sends its
-    /// response to CONNECT byte by byte can make a call exceed everything.
+    /// response to CONNECT byte by byte can make a call exceed any timeout.
     ///
     /// # Panics
     ///
@@ -456,12 +455,13 @@ impl ClientBuilder {
 
     /// Sets how many requests a call may send. Default: 3.
     ///
-    /// Before the first retry it waits between half a second and a second. The wait doubles with
-    /// each further retry, up to 8 seconds, and is longer if the service asks for it. No retry
+    /// Before the first retry, the call waits between half a second and a second. The wait doubles
+    /// with each further retry, up to 8 seconds, and is longer if the service asks for it. No retry
     /// begins in the last quarter of the [timeout](ClientBuilder::timeout).
     ///
     /// A retry may delete an image that somebody pushes again during the call. With 1, nothing is
-    /// sent twice. (It may still arrive late: up to 5 minutes, see [`Client::delete_image`].)
+    /// sent twice. (The one request may still arrive up to 5 minutes late, see
+    /// [`Client::delete_image`].)
     pub fn max_attempts(mut self, max_attempts: u32) -> ClientBuilder {
         self.0.max_attempts = max_attempts;
         self
@@ -546,10 +546,10 @@ impl Region {
     /// ```
     pub fn from_code(site: &str, code: &str) -> Result<Region, Error> {
         let regions = Region::on_site(site)?;
-        let mut found = regions
+        let found = regions
             .iter()
-            .filter(|(known, _)| known.eq_ignore_ascii_case(code));
-        found.next().map(|(_, region)| *region).ok_or_else(|| {
+            .find(|(known, _)| known.eq_ignore_ascii_case(code));
+        found.map(|(_, region)| *region).ok_or_else(|| {
             Error::invalid(format!(
                 "no region \"{}\" on the site {site}, which has {}; NCLOUD_SITE chooses the site \
                  (public, gov or fin)",
@@ -608,10 +608,11 @@ pub struct Credentials {
 const ACCESS_KEY_VARIABLES: [&str; 2] = ["NCLOUD_ACCESS_KEY_ID", "NCLOUD_ACCESS_KEY"];
 const SECRET_KEY_VARIABLES: [&str; 2] = ["NCLOUD_SECRET_ACCESS_KEY", "NCLOUD_SECRET_KEY"];
 const SET_BOTH_KEYS: &str = "set NCLOUD_ACCESS_KEY_ID and NCLOUD_SECRET_ACCESS_KEY";
-/// The section of a key file that the lines above its first header belong to, too.
+/// The section that the lines above the first header of a key file belong to.
 const DEFAULT_PROFILE: &str = "DEFAULT";
 /// More than a file of keys and settings needs; `/dev/zero` has no end.
 const MAX_KEY_FILE: usize = 64 * 1024;
+const LINE_GRAMMAR: &str = "must be a comment, a [section] or \"name = value\"";
 
 impl Credentials {
     /// Creates credentials from the two keys.
@@ -637,14 +638,14 @@ impl Credentials {
     ///
     /// The access key comes from `NCLOUD_ACCESS_KEY_ID` or `NCLOUD_ACCESS_KEY`, the secret key from
     /// `NCLOUD_SECRET_ACCESS_KEY` or `NCLOUD_SECRET_KEY`. If one of the four is set, even if empty,
-    /// the file is not read. Of the file, the section is read that `NCLOUD_PROFILE` names, as by
-    /// [`from_profile`](Credentials::from_profile); `[DEFAULT]` if it is not set.
+    /// the file is not read. `NCLOUD_PROFILE` names the section of the file; default: `[DEFAULT]`.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Credentials`] if a key is missing or unusable, and for settings that may mean
-    /// two accounts: the two names of a key with different values, a key beside an `NCLOUD_PROFILE`
-    /// that is not empty, or an empty `NCLOUD_PROFILE` if the file is to be read.
+    /// [`ErrorKind::Credentials`] if a key is missing or unusable; if the two names of a key
+    /// differ, or a key is set beside a non-empty `NCLOUD_PROFILE`, which may mean two accounts;
+    /// and for the file, as for [`from_profile`](Credentials::from_profile), or if `NCLOUD_PROFILE`
+    /// is empty.
     pub fn from_env() -> Result<Credentials, Error> {
         let profile = env_var("NCLOUD_PROFILE");
         let mut names = ACCESS_KEY_VARIABLES.iter().chain(&SECRET_KEY_VARIABLES);
@@ -694,10 +695,10 @@ impl Credentials {
     /// ncloud_secret_access_key = ...
     /// ```
     ///
-    /// A line is blank, a comment (`#` or `;`), a section, or `name = value` with a name of letters,
-    /// digits, `.`, `_` and `-`. A file with any other line is refused, as the line could be meant
-    /// to begin another account's section. Lines above the first section belong to `[DEFAULT]`. A
-    /// `~` in `path` is not expanded.
+    /// A line is blank, a comment (`#` or `;`), a section, or `name = value` with a name of
+    /// letters, digits, `.`, `_` and `-`. A file with any other line is refused, as the line could
+    /// be meant to begin another account's section. Lines above the first section belong to
+    /// `[DEFAULT]`. A `~` in `path` is not expanded.
     ///
     /// # Errors
     ///
@@ -719,9 +720,7 @@ impl Credentials {
         let no_keys = |why: String| Error::credentials(format!("no keys in {shown}: {why}"));
         let text = read_key_file(path).map_err(|error| no_keys(error.to_string()))?;
         let [access_key, secret_key] = find_keys(&text, profile).map_err(no_keys)?;
-        check_key(&format!("the access key in {shown}"), access_key)?;
-        check_key(&format!("the secret key in {shown}"), secret_key)?;
-        Credentials::new(access_key, secret_key)
+        Credentials::new(access_key, secret_key).map_err(|error| error.at(&shown))
     }
 
     /// Returns the access key, which identifies the account; it is not secret.
@@ -753,9 +752,9 @@ impl Credentials {
     /// # Ok::<(), ncloud_container_registry::Error>(())
     /// ```
     pub fn sign(&self, method: &str, request_target: &str, timestamp_ms: u64) -> String {
-        let (target, time, key) = (request_target, timestamp_ms.to_string(), self.access_key());
+        let (time, key) = (timestamp_ms.to_string(), self.access_key());
         let mut hmac = Hmac::clone(&self.hmac);
-        for part in [method, " ", target, "\n", &time, "\n", key] {
+        for part in [method, " ", request_target, "\n", &time, "\n", key] {
             hmac.update(part.as_bytes());
         }
         BASE64_STANDARD.encode(hmac.finalize().into_bytes())
@@ -841,8 +840,6 @@ fn find_keys<'a>(text: &'a str, profile: &str) -> Result<[&'a str; 2], String> {
     Ok([access_key, value_of("ncloud_secret_access_key")?])
 }
 
-const LINE_GRAMMAR: &str = "must be a comment, a [section] or \"name = value\"";
-
 /// What a line of a key file can be.
 enum Line<'a> {
     /// A comment or nothing.
@@ -852,7 +849,7 @@ enum Line<'a> {
 }
 
 fn parse_line(line: &str) -> Option<Line<'_>> {
-    // What some editors show as the end of a line, and others not at all, could hide a section.
+    // Some editors show these as a line break and others do not: they could hide a section.
     let hides = |c: char| (c.is_control() && c != '\t') || matches!(c, '\u{2028}' | '\u{2029}');
     if line.contains(hides) {
         return None;
@@ -865,14 +862,14 @@ fn parse_line(line: &str) -> Option<Line<'_>> {
     if let Some(name) = section.map(str::trim_ascii) {
         // A name with a = could be a key, which is not to be shown. Names that are not UTF-8 could
         // stand for one another.
-        let is_name =
+        let is_valid =
             !name.is_empty() && !name.contains(['[', ']', '=', char::REPLACEMENT_CHARACTER]);
-        return is_name.then_some(Line::Section(name));
+        return is_valid.then_some(Line::Section(name));
     }
     let (name, value) = line.split_once('=')?;
     let (name, value) = (name.trim_ascii_end(), value.trim_ascii_start());
-    let is_name = !name.is_empty() && has_only(name, "_.-");
-    is_name.then_some(Line::Setting(name, value))
+    let is_valid = !name.is_empty() && has_only(name, b"_.-");
+    is_valid.then_some(Line::Setting(name, value))
 }
 
 /// Percent-encodes one path segment: the unreserved characters `A-Z a-z 0-9 - . _ ~` are kept;
@@ -886,13 +883,12 @@ fn parse_line(line: &str) -> Option<Line<'_>> {
 /// assert_eq!(ncloud_container_registry::percent_encode("hello/world 1"), "hello%2Fworld%201");
 /// ```
 pub fn percent_encode(segment: &str) -> String {
-    let digit = |value: u8| char::from(value + if value < 10 { b'0' } else { b'A' - 10 });
     let mut encoded = String::with_capacity(3 * segment.len());
     for byte in segment.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             encoded.push(char::from(byte));
         } else {
-            encoded.extend(['%', digit(byte >> 4), digit(byte & 0x0F)]);
+            _ = write!(encoded, "%{byte:02X}"); // to a string, which cannot fail
         }
     }
     encoded
@@ -929,7 +925,7 @@ pub struct Error(Box<Details>); // boxed to keep `Result` small
 struct Details {
     kind: ErrorKind,
     outcome: Outcome,
-    /// What became of the image, or what was to be read, if the error is that of a call.
+    /// What became of the image, what could not be read, or where a setting came from.
     opening: String,
     what_happened: String,
     advice: &'static str,
@@ -965,13 +961,12 @@ pub enum ErrorKind {
     BadRequest,
     /// 401: the service did not accept the keys, the signature or its timestamp. Check the keys,
     /// their permissions and subscription, the site, and this machine's clock: the service refuses
-    /// a timestamp that is more than 5 minutes from its own.
+    /// a timestamp that is more than 5 minutes from its own clock.
     Unauthorized,
     /// 403: the account lacks permission for this registry. Grant it.
     Forbidden,
     /// 404, complete, and with a JSON object or empty: there is no such registry or image. (For
-    /// [`Client::get`] only with a code of the service.) Check the registry, the image and the
-    /// region.
+    /// [`Client::get`] only with one of the service's error codes.) Check the names and the region.
     NotFound,
     /// 409: something else was changing the image. Try again later.
     Conflict,
@@ -981,9 +976,9 @@ pub enum ErrorKind {
     /// 5xx: the service or its gateway failed. The service may send a 500 for a missing image. Run
     /// the call again, or ask [`Client::image_exists`].
     Server,
-    /// A response unlike the service's: a redirect, a success status that confirms nothing, a 403 or
-    /// 404 of a proxy or a load balancer, a 404 for an unknown URL, a proxy that wants a password.
-    /// Check the API URL and the proxy.
+    /// A response unlike the service's: a redirect, a success status that confirms nothing, a 403
+    /// or 404 of a proxy or a load balancer, a 404 for an unknown URL, a proxy that wants a
+    /// password. Check the API URL and the proxy.
     UnexpectedResponse,
     /// No response in time, or 408. Run the call again, or allow more time.
     Timeout,
@@ -1025,10 +1020,9 @@ impl Error {
         self.0.status
     }
 
-    /// Returns the body of the last response, for people to read: the access key masked, then its
-    /// first 300 characters, escaped for a terminal. The service's bodies are JSON; their `details`
-    /// often explain the problem. `None` if it was empty, or that of a redirect, which repeats an
-    /// address.
+    /// Returns the first 300 characters of the last response's body, with the access key masked,
+    /// escaped for a terminal. The service's bodies are JSON; their `details` often explain the
+    /// problem. `None` if the body was empty, or a redirect's, which repeats its target.
     pub fn body(&self) -> Option<&str> {
         self.0.body.as_deref()
     }
@@ -1054,8 +1048,9 @@ impl Error {
     /// Returns whether the outcome is unknown: the service may have acted on a request, and no
     /// response proves that it did or did not.
     ///
-    /// Run [`delete_image`](Client::delete_image) again: if the service then finds no such image, it
-    /// is gone (unless the text says that the 404 has no code of the service). Or look for it:
+    /// Run [`delete_image`](Client::delete_image) again: if the service then finds no such image,
+    /// it is gone (unless the text says that the 404 is without a code of the service). Or look for
+    /// it:
     ///
     /// ```no_run
     /// # fn find_out(client: &ncloud_container_registry::Client, registry: &str, image: &str) {
@@ -1101,9 +1096,9 @@ impl Error {
         Error::new(ErrorKind::Credentials, Outcome::NotDeleted, what_is_wrong)
     }
 
-    /// Names the variable that a setting came from.
-    fn of(mut self, variable: &str) -> Error {
-        self.0.opening = format!("{variable}: ");
+    /// Names the variable or the file that a setting came from.
+    fn at(mut self, place: &str) -> Error {
+        self.0.opening = format!("{place}: ");
         self
     }
 
@@ -1124,7 +1119,6 @@ impl Error {
     }
 }
 
-/// What became of the image, what happened, what the service said, what to do.
 impl Display for Error {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let error = &*self.0;
@@ -1165,7 +1159,7 @@ impl std::error::Error for Error {}
 
 // What is refused, before anything is sent.
 
-/// Names the first flaw of a text: one that no text may have, or else the given one.
+/// Refuses `text`, which errors call `what`, if it is empty or has whitespace, else for `flaw`.
 fn refuse(what: &str, text: &str, flaw: Option<&str>) -> Result<(), String> {
     let flaw = if text.is_empty() {
         Some("is empty")
@@ -1197,32 +1191,32 @@ fn check_registry(registry: &str) -> Result<(), Error> {
         Some("is a host; pass the name from the console (a private endpoint does not contain it)")
     } else if registry.contains(char::is_uppercase) {
         Some("contains upper-case letters")
-    } else if registry.len() > 63 || !is_name(registry, "-") {
-        Some("must be 1 to 63 of a-z, 0-9 and -, with a letter or digit at both ends")
+    } else if registry.len() > 63 || !is_name(registry, b"-") {
+        Some("must be 1 to 63 of a-z, 0-9 and -, with a-z or 0-9 at both ends")
     } else {
         None
     };
     refuse("the registry", registry, flaw).map_err(Error::invalid)
 }
 
-/// Allows slightly more than the image names of the Docker Registry v2 specification, whose clients
-/// limit them to 255 bytes, but none with a host of this service, as `docker images` shows them.
-/// No error shows a name without its host: here it may be another image's.
+/// Allows slightly more than the Docker Registry v2 specification, up to its clients' 255 bytes. A
+/// host, as `docker images` shows it, is refused, and no error shows the rest, which may name
+/// another image here.
 fn check_image_name(name: &str) -> Result<(), Error> {
     let host = name.split(['/', ':']).next().unwrap_or_default();
     let has_host = host.to_ascii_lowercase().ends_with("ntruss.com") || name.contains("://");
     let last = name.rsplit('/').next().unwrap_or_default();
     let flaw = if has_host {
-        Some("begins with a host; pass it without the host, if that is this registry's")
+        Some("begins with a host; if that is this registry's, pass the name without it")
     } else if last.contains([':', '@']) {
-        Some("has a tag or digest, but an image is all of its tags; to delete one, use delete_tag")
+        Some("has a tag or digest, but an image is all of its tags; for one tag, use delete_tag")
     } else if name.contains('%') {
         Some("is percent-encoded; pass it unencoded")
     } else if name.contains(char::is_uppercase) {
         Some("contains upper-case letters")
     } else if name.len() > 255 {
         Some("has more than 255 bytes")
-    } else if !name.split('/').all(|component| is_name(component, "._-")) {
+    } else if !name.split('/').all(|component| is_name(component, b"._-")) {
         Some(
             "must be components joined by /, of a-z, 0-9, ., _ and -, with a-z or 0-9 at both ends",
         )
@@ -1234,7 +1228,7 @@ fn check_image_name(name: &str) -> Result<(), Error> {
 
 /// Allows the tags of the Docker Registry v2 specification.
 fn check_tag(tag: &str) -> Result<(), Error> {
-    let is_tag = tag.len() <= 128 && has_only(tag, "_.-") && !tag.starts_with(['.', '-']);
+    let is_tag = tag.len() <= 128 && has_only(tag, b"_.-") && !tag.starts_with(['.', '-']);
     let flaw =
         "must be at most 128 letters, digits, ., _ and - (no digest), not beginning with . or -";
     refuse("the tag", tag, (!is_tag).then_some(flaw)).map_err(Error::invalid)
@@ -1249,21 +1243,22 @@ fn check_path(path: &[&str]) -> Result<(), Error> {
     refuse("the path", &path.join("/"), flaw).map_err(Error::invalid)
 }
 
-fn is_name(text: &str, separators: &str) -> bool {
+fn is_name(text: &str, separators: &[u8]) -> bool {
     let is_alphanumeric = |c| matches!(c, 'a'..='z' | '0'..='9');
     text.starts_with(is_alphanumeric)
         && text.ends_with(is_alphanumeric)
-        && !text.contains(|c| !is_alphanumeric(c) && !separators.contains(c))
+        && has_only(text, separators)
+        && !text.contains(|c: char| c.is_ascii_uppercase())
 }
 
 fn is_plain_component(text: &str) -> bool {
-    !matches!(text, "" | "." | "..") && has_only(text, "-._~:")
+    !matches!(text, "" | "." | "..") && has_only(text, b"-._~:")
 }
 
 /// Whether a text has only letters, digits and `others`.
-fn has_only(text: &str, others: &str) -> bool {
-    text.chars()
-        .all(|c| c.is_ascii_alphanumeric() || others.contains(c))
+fn has_only(text: &str, others: &[u8]) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || others.contains(&byte);
+    text.bytes().all(is_allowed)
 }
 
 fn check_api_url(api_url: &str) -> Result<String, Error> {
@@ -1272,8 +1267,8 @@ fn check_api_url(api_url: &str) -> Result<String, Error> {
         let may_be_secret = api_url.contains(['@', '?', '#']);
         let shown = printable(if may_be_secret { "..." } else { api_url });
         Error::invalid(format!(
-            "unusable API URL \"{shown}\": expected https (http for loopback only), the API's host (not \
-             docker login's) and a path that ends in /v2 or /v3: \
+            "unusable API URL \"{shown}\": expected https (http for loopback only), the API's host \
+             (not docker login's) and a path that ends in /v2 or /v3, such as \
              https://ncr.apigw.ntruss.com/ncr/api/v2"
         ))
     })
@@ -1284,22 +1279,20 @@ fn check_api_url(api_url: &str) -> Result<String, Error> {
 fn safe_api_url(api_url: &str) -> Option<String> {
     let url = api_url.strip_suffix('/').unwrap_or(api_url);
     let uri: Uri = url.parse().ok()?;
-    let (scheme, host) = (uri.scheme_str()?, uri.host()?);
+    let (scheme, host, path) = (uri.scheme_str()?, uri.host()?, uri.path());
     let port = uri.port_u16().map(|port| format!(":{port}"));
-    let port = port.unwrap_or_default();
-    let after_scheme = url.get(scheme.len()..)?.strip_prefix("://")?;
-    let path = after_scheme.strip_prefix(host)?.strip_prefix(&*port)?;
-    let mut segments = path.strip_prefix('/')?.split('/');
+    let known = format!("{scheme}://{host}{}{path}", port.unwrap_or_default());
+    let is_all_known = known.eq_ignore_ascii_case(url); // no user info, query or fragment
+    let is_plain = path.split('/').skip(1).all(is_plain_component);
     let is_api = path.ends_with("/v2") || path.ends_with("/v3");
-
     let is_loopback = host.eq_ignore_ascii_case("localhost") // RFC 6761, section 6.3
         || format!("{host}:0").parse().is_ok_and(|address: SocketAddr| address.ip().is_loopback());
     let is_confidential = scheme == "https" || (scheme == "http" && is_loopback);
     // On the vendor's other hosts, such as that of `docker login`, a 404 would read as "absent".
     let name = host.trim_end_matches('.').to_ascii_lowercase();
     let is_gateway = !name.ends_with("ntruss.com") || name.contains(".apigw.");
-    let is_safe = !host.is_empty() && is_confidential && is_gateway && is_api;
-    (is_safe && segments.all(is_plain_component)).then(|| format!("{scheme}://{host}{port}{path}"))
+    let is_safe = !host.is_empty() && is_confidential && is_gateway;
+    (is_safe && is_all_known && is_plain && is_api).then_some(known)
 }
 
 // How a request is sent.
@@ -1307,9 +1300,9 @@ fn safe_api_url(api_url: &str) -> Option<String> {
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 /// TCP and TLS take less across any ocean, and a call of a minute has time for a second attempt.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Half of less, and a wait of a second, could end in the last quarter.
+/// With less, half of it and a wait of a second could end in the last quarter.
 const MIN_TIMEOUT_TO_HALVE: Duration = Duration::from_secs(4);
-/// The most that the first wait takes, so that a few attempts outlast a restart of the service.
+/// The longest first wait: a few attempts then outlast a failure of a second or so.
 const MAX_FIRST_WAIT_MS: u64 = 1000;
 /// With more, a call of a minute would mostly wait.
 const MAX_DOUBLINGS: u32 = 3;
@@ -1323,9 +1316,10 @@ struct Target {
 }
 
 impl Target {
-    fn new(method: Method, name: String, url: Result<String, Error>) -> Result<Target, Error> {
-        let too_long = |error: http::uri::InvalidUri| Error::invalid(error.to_string());
-        let url = url.and_then(|url| url.parse().map_err(too_long));
+    /// Takes a URL whose names were checked, or the error of that.
+    fn new(method: Method, name: String, checked: Result<String, Error>) -> Result<Target, Error> {
+        let invalid = |error: http::uri::InvalidUri| Error::invalid(error.to_string());
+        let url = checked.and_then(|url| url.parse().map_err(invalid));
         let url = url.map_err(|error| error.about(&method, &name))?;
         Ok(Target { method, name, url })
     }
@@ -1348,7 +1342,7 @@ impl Client {
         let (mut attempt, mut is_unknown) = (0, false);
         loop {
             attempt += 1;
-            let mut error = match self.attempt(target, attempt, started) {
+            let mut error = match self.send(target, attempt, started) {
                 Ok(body) => return Ok(body),
                 Err(error) => error,
             };
@@ -1362,7 +1356,7 @@ impl Client {
                 _ if is_unknown => {
                     error.0.outcome = Outcome::Unknown;
                     error.0.what_happened += ", after an attempt whose outcome is unknown";
-                    error.0.advice = ""; // such as to look for a typo, if it is not found
+                    error.0.advice = ""; // which is for a call that did nothing
                 }
                 _ => {}
             }
@@ -1378,8 +1372,8 @@ impl Client {
     }
 
     /// Sends one request of the call that began at `started`, and returns the body of a success.
-    fn attempt(&self, target: &Target, attempt: u32, started: Instant) -> Result<String, Error> {
-        let request = self.sign(target);
+    fn send(&self, target: &Target, attempt: u32, started: Instant) -> Result<String, Error> {
+        let request = self.signed_request(target);
         let request = request.map_err(|error| Error::invalid(error.to_string()))?;
         let time = self.time_for_attempt(attempt, started.elapsed());
         let connect_time = self.agent.config().timeouts().connect;
@@ -1398,12 +1392,13 @@ impl Client {
         IS_CONNECTING.set(false);
         match self.agent.run(config.build()) {
             Ok(response) => self.judge_response(&target.method, Response::read(response)),
+            // Taken: this call may run in the middleware of another.
             Err(error) => Err(self.judge_error(&error, IS_CONNECTING.take(), started.elapsed())),
         }
     }
 
     /// Signs a request for this moment.
-    fn sign(&self, target: &Target) -> http::Result<Request<()>> {
+    fn signed_request(&self, target: &Target) -> http::Result<Request<()>> {
         let request_target = target.url.path_and_query().map_or("", |path| path.as_str());
         let now = UNIX_EPOCH.elapsed().unwrap_or_default();
         let timestamp_ms = u64::try_from(now.as_millis()).unwrap_or_default();
@@ -1442,13 +1437,13 @@ fn sensitive(value: &str) -> http::Result<HeaderValue> {
 }
 
 /// Returns how long to wait before a retry, counted from 1: between half and all of a bound that
-/// doubles with each, or as long as the service asks. The jitter keeps clients that failed together
-/// from coming back together.
+/// doubles with each retry, or as long as the service asks. The jitter keeps clients that failed
+/// together from coming back together.
 fn wait_before_retry(retry: u32, asked: Duration) -> Duration {
     let half_ms = (MAX_FIRST_WAIT_MS << retry.saturating_sub(1).min(MAX_DOUBLINGS)) / 2;
     // Each RandomState hashes with its own keys, which start from the system's random numbers.
     let random = RandomState::new().hash_one(retry);
-    asked.max(Duration::from_millis(half_ms + random % (half_ms + 1)))
+    asked.max(Duration::from_millis(half_ms + random % half_ms))
 }
 
 // Whether anything was sent.
@@ -1459,9 +1454,9 @@ thread_local! {
     static IS_CONNECTING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// ureq's own `T`, which looks up hosts or connects, with a note that it is at work. An error with
-/// the note is one of a request that was not sent. Without it, nothing is known, and not the other
-/// way round: behind a proxy, ureq uses a kept connection without asking either.
+/// Wraps ureq's resolver or connector, and notes when it is at work. If a request fails while the
+/// note is set, it was not sent. Without the note, nothing is known: behind a proxy, ureq uses a
+/// kept connection without calling either.
 #[derive(Debug)]
 struct Noted<T>(T);
 
@@ -1496,7 +1491,7 @@ impl<T: Connector> Connector for Noted<T> {
     }
 }
 
-/// Makes an agent that can be asked whether it was connecting.
+/// Makes an agent that notes in `IS_CONNECTING` that it connects.
 fn new_agent(
     configure: impl FnOnce(ConfigBuilder<AgentScope>) -> ConfigBuilder<AgentScope>,
 ) -> ureq::Agent {
@@ -1553,7 +1548,7 @@ impl Response {
         match (method, self.head.status.as_u16()) {
             (&Method::GET, status) => status == 200 && self.is_complete() && self.is_object(),
             (_, 204) => true,             // the documented success
-            (_, 200 | 201) => is_empty(), // successes of all operations, and of login pages
+            (_, 200 | 201) => is_empty(), // other successes; a login page has a body
             _ => false,
         }
     }
@@ -1574,7 +1569,7 @@ impl Response {
         body.starts_with('{') && body.ends_with('}')
     }
 
-    /// Whether the body has one of the platform's codes, which other gateways do not have.
+    /// Whether the body has an error code of the service, which other gateways do not have.
     fn has_code(&self) -> bool {
         let body = self.body.replace(char::is_whitespace, "");
         body.contains("\"errorCode\":") || body.contains("\"returnCode\":")
@@ -1603,7 +1598,7 @@ impl Response {
             404 => self.classify_404(method),
             // It may come from a proxy in front of a slow service.
             408 => (K::Timeout, Unknown),
-            // It did nothing. An earlier attempt that is still at work causes it; a 404 follows.
+            // It did nothing. If an earlier attempt is still being processed, a 404 follows.
             409 => (K::Conflict, NotDeleted),
             429 => (K::RateLimited, NotDeleted),
             400..=499 => (K::BadRequest, NotDeleted),
@@ -1618,12 +1613,11 @@ impl Response {
         let is_plausible = self.is_complete()
             && (self.body.is_empty() || self.is_object())
             && !self.has_code_300();
-        match (is_plausible, self.has_code()) {
-            (true, true) => (ErrorKind::NotFound, Outcome::Absent),
+        let is_deletion = *method == Method::DELETE;
+        match (is_plausible, self.has_code(), is_deletion) {
+            (true, true, _) => (ErrorKind::NotFound, Outcome::Absent),
             // What v2's own 404 looks like is not documented, so for a deletion this is enough.
-            (true, false) if *method == Method::DELETE => {
-                (ErrorKind::NotFound, Outcome::NotDeleted)
-            }
+            (true, false, true) => (ErrorKind::NotFound, Outcome::NotDeleted),
             _ => (ErrorKind::UnexpectedResponse, Outcome::NotDeleted),
         }
     }
@@ -1643,7 +1637,7 @@ fn classify_error(error: &ureq::Error, was_connecting: bool) -> (ErrorKind, Outc
         #[cfg(feature = "rustls")]
         E::Rustls(_) => K::InvalidInput,
         E::Timeout(_) => K::Timeout,
-        // Sent three times a call, a wrong password would lock an account.
+        // Not retried: repeating a wrong password could lock the account.
         error if is_proxy_authentication(error) => K::UnexpectedResponse,
         _ => K::Transport,
     };
@@ -1663,28 +1657,28 @@ impl Client {
         if response.is_success(method) {
             return Ok(response.body);
         }
-        let server_text = |text: String| self.server_text(&text);
+        let shown = |text: String| self.server_text(&text);
         let (kind, outcome) = response.classify(method);
         let mut error = Error::new(kind, outcome, self.describe(&response));
         let details = &mut error.0;
         details.status = Some(response.head.status.as_u16());
         let trace_id = response.header("x-ncp-trace-id");
         let trace_id = trace_id.or_else(|| response.header("x-ncp-request-id"));
-        details.trace_id = trace_id.map(server_text);
+        details.trace_id = trace_id.map(shown);
         let retry_after = response.header("Retry-After");
         details.retry_after = retry_after.as_deref().and_then(parse_retry_after);
         if details.status == Some(404) && response.has_code_300() {
             details.advice = "; check the API URL, and the account's permissions";
         }
         let is_shown = !response.body.is_empty() && !response.head.status.is_redirection();
-        details.body = is_shown.then(|| server_text(response.body));
+        details.body = is_shown.then(|| shown(response.body));
         Err(error)
     }
 
     /// Returns the status, with what helps to understand it.
     fn describe(&self, response: &Response) -> String {
         let status = response.head.status;
-        let header = |name| response.header(name).map(|text| self.server_text(&text));
+        let shown = |name| response.header(name).map(|text| self.server_text(&text));
         let flaw = match &response.length {
             Err(cause) => format!(", truncated ({})", printable(&cause.to_string())),
             Ok(_) if !response.is_complete() => ", incomplete or longer than 1 MiB".to_owned(),
@@ -1697,13 +1691,13 @@ impl Client {
             200..=299 => format!("{status}{flaw}"),
             404 => format!("{status} from {}{flaw}", self.api_url),
             // What comes before an @ may be a password.
-            300..=399 => match header("Location").filter(|location| !location.contains('@')) {
+            300..=399 => match shown("Location").filter(|location| !location.contains('@')) {
                 Some(location) => format!("{status} to {location}"),
                 None => status.to_string(),
             },
             401 => {
                 let access_key = self.credentials.masked_access_key();
-                let date = header("Date").map(|date| format!(", service's clock {date}"));
+                let date = shown("Date").map(|date| format!(", service's clock {date}"));
                 let date = date.unwrap_or_default();
                 format!("{status} (access key {access_key}{date})")
             }
@@ -1729,8 +1723,9 @@ impl Client {
         };
         let mut failure = Error::new(kind, outcome, format!("{what_failed} {host}{proxy}{cause}"));
         if text.contains("UnknownIssuer") {
-            failure.0.advice = "; to trust its authority, use the feature platform-verifier, or \
-                                ClientBuilder::ureq_config with its PEM file";
+            failure.0.advice = "; to trust a private authority, enable the feature \
+                                platform-verifier, or pass its PEM file to \
+                                ClientBuilder::ureq_config";
         } else if text.contains("certificate expired") || text.contains("certificate not valid") {
             failure.0.advice = "; check this machine's clock and the API URL";
         } else if is_proxy_authentication(error) {
@@ -1767,8 +1762,8 @@ fn parse_retry_after(text: &str) -> Option<Duration> {
     is_number.then(|| Duration::from_secs(text.parse().unwrap_or(u32::MAX).into()))
 }
 
-/// Returns `text` for one line of a terminal: its first 300 characters, of which those are escaped
-/// that could break the line, steer the terminal, or change the order in which text is read.
+/// Returns the first 300 characters of `text`, with those escaped that could break the line, steer
+/// the terminal or reorder the text. Quotation marks and backslashes are harmless, and common.
 fn printable(text: &str) -> String {
     let shown: String = text.chars().take(MAX_SHOWN).collect();
     let end = if shown.len() < text.len() { "…" } else { "" };

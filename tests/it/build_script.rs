@@ -87,7 +87,7 @@ fn build_script_deletes_if_asked_and_tries_again_after_a_failure() {
     // Nothing has changed but that the service is back.
     let told = package.check(&gateway, stale_image).concat();
     assert!(
-        told.contains("my-registry/hello/world is deleted"),
+        told.contains("my-registry/hello/world was deleted"),
         "{told}"
     );
     assert_eq!(gateway.images(), [""; 0]);

@@ -363,8 +363,8 @@ fn may_have_been_deleted_is_true_after_a_panic_while_connecting() {
 fn delete_image_sends_nothing_to_a_server_that_cannot_be_trusted() {
     let names = &["127.0.0.1"][..];
     let other = Authority::new("other");
-    let issuer = "; to trust its authority, use the feature platform-verifier, or \
-                  ClientBuilder::ureq_config with its PEM file";
+    let issuer = "; to trust a private authority, enable the feature platform-verifier, or pass its PEM \
+                  file to ClientBuilder::ureq_config";
     let clock = "; check this machine's clock and the API URL";
     #[rustfmt::skip] // one row a line
     let rows = [

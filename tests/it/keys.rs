@@ -159,10 +159,10 @@ fn from_profile_reads_one_section() {
         // What was meant, where two are given, is not known.
         (&format!("{a}#[prod]\n{b}"), "DEFAULT", twice(access)),
         (&format!("{a}[x]\n[DEFAULT]\n{secret} ="), "DEFAULT", twice(secret)),
-        (&format!("{access} =\n{secret} = s"), "DEFAULT", format!("the access key in PATH {EMPTY}")),
-        (&format!("{access} = A\n{secret} = s # mine"), "DEFAULT", format!("the secret key in PATH {WHITESPACE}")),
-        (&format!("{access} = \"A\"\n{secret} = s"), "DEFAULT", format!("the access key in PATH {QUOTES}")),
-        (&format!("{access} = 키\n{secret} = s"), "DEFAULT", format!("the access key in PATH {NOT_ASCII}")),
+        (&format!("{access} =\n{secret} = s"), "DEFAULT", format!("PATH: the access key {EMPTY}")),
+        (&format!("{access} = A\n{secret} = s # mine"), "DEFAULT", format!("PATH: the secret key {WHITESPACE}")),
+        (&format!("{access} = \"A\"\n{secret} = s"), "DEFAULT", format!("PATH: the access key {QUOTES}")),
+        (&format!("{access} = 키\n{secret} = s"), "DEFAULT", format!("PATH: the access key {NOT_ASCII}")),
     ];
     for (content, profile, expected) in rows {
         assert_file(content, profile, &expected);

@@ -25,8 +25,8 @@ const UPPER: &str = "contains upper-case letters";
 #[rustfmt::skip] // one row a line
 #[test]
 fn delete_image_refuses_a_name_that_cannot_exist() {
-    let host = "begins with a host; pass it without the host, if that is this registry's";
-    let tag = "has a tag or digest, but an image is all of its tags; to delete one, use delete_tag";
+    let host = "begins with a host; if that is this registry's, pass the name without it";
+    let tag = "has a tag or digest, but an image is all of its tags; for one tag, use delete_tag";
     let rest = "must be components joined by /, of a-z, 0-9, ., _ and -, with a-z or 0-9 at both ends";
     let long = "a".repeat(256);
     let images = [
@@ -72,7 +72,7 @@ fn delete_image_refuses_a_name_that_cannot_exist() {
         ),
         (UPPER, &["My-Registry"]),
         (
-            "must be 1 to 63 of a-z, 0-9 and -, with a letter or digit at both ends",
+            "must be 1 to 63 of a-z, 0-9 and -, with a-z or 0-9 at both ends",
             &["-", "r-", "-r", "a_b", "a/b", "host:443", "my%20registry", "r\0", "한국", &long],
         ),
     ];

@@ -24,7 +24,8 @@ fn assert_env(settings: &[(&str, &str)], expected: &str) {
 fn unusable_api_url(shown: &str) -> String {
     format!(
         "unusable API URL \"{shown}\": expected https (http for loopback only), the API's host (not \
-         docker login's) and a path that ends in /v2 or /v3: https://ncr.apigw.ntruss.com/ncr/api/v2"
+         docker login's) and a path that ends in /v2 or /v3, such as \
+         https://ncr.apigw.ntruss.com/ncr/api/v2"
     )
 }
 
