@@ -1,6 +1,8 @@
 //! The allocations of a whole call, beside those of ureq alone. Counting them slows threads down, so
 //! the times here say nothing.
 
+#![allow(clippy::unwrap_used)]
+
 use divan::{AllocProfiler, Bencher};
 
 use peer::{agent, delete, delete_with_ureq, our_client, start_server, url};

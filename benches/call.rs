@@ -1,5 +1,7 @@
 //! Whole calls over a connection that is kept, beside the same request made with ureq alone.
 
+#![allow(clippy::indexing_slicing, clippy::unwrap_used)]
+
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 

@@ -1,5 +1,7 @@
 //! The signature, beside the least that could be done.
 
+#![allow(clippy::unwrap_used)]
+
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use divan::{Bencher, black_box};
 use hmac::{Hmac, KeyInit as _, Mac as _};
