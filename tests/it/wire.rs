@@ -2,11 +2,11 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ncloud_container_registry::percent_encode;
+use ncloud_container_registry::{ErrorKind, percent_encode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use proptest::prelude::*;
 
-use crate::gateway::{ACCESS_KEY, Gateway, Request};
+use crate::gateway::{ACCESS_KEY, Gateway, response};
 use crate::{builder_at, client};
 
 #[test]
@@ -52,54 +52,73 @@ fn delete_image_sends_one_request() {
     );
 }
 
+/// Each version of the API: its URL, the path of images, and the query of a deletion.
+fn versions(gateway: &Gateway) -> [(String, &'static str, &'static str); 2] {
+    [
+        (gateway.url(), "/ncr/api/v2/repositories/r", ""),
+        (
+            gateway.url_v3(),
+            "/api/v3/registries/r/images",
+            "?cascading=true",
+        ),
+    ]
+}
+
+fn lines(gateway: &Gateway) -> Vec<String> {
+    let requests = gateway.requests();
+    let lines = requests
+        .iter()
+        .filter_map(|request| request.line().strip_suffix(" HTTP/1.1"));
+    lines.map(str::to_owned).collect()
+}
+
 /// The gateway checks each signature. With v3, it refuses to delete an image with tags unless all of
 /// them may go.
 #[test]
-fn api_url_says_which_version_of_the_api_is_spoken() {
-    let longest = "t".repeat(128);
-    for is_v3 in [false, true] {
-        let gateway = Gateway::with(&["r/a/b:1.0", "r/a/b:2.0", "r/c:_Latest-1.0", "r/c"]);
-        gateway.put([format!("r/c:{longest}")]);
-        let (api_url, image, query) = if is_v3 {
-            (
-                gateway.url_v3(),
-                "/api/v3/registries/r/images",
-                "?cascading=true",
-            )
-        } else {
-            (gateway.url(), "/ncr/api/v2/repositories/r", "")
-        };
-        let client = builder_at(&api_url).build().unwrap();
+fn delete_image_and_image_exists_speak_the_version_that_the_api_url_ends_in() {
+    for version in [0, 1] {
+        let gateway = Gateway::with(&["r/a/b:1.0", "r/a/b:2.0", "r/c"]);
+        let (api_url, images, query) = &versions(&gateway)[version];
+        let client = builder_at(api_url).build().unwrap();
+        let image = format!("{images}/a%2Fb");
         let url = client.image_url("r", "a/b").unwrap();
-        assert_eq!(
-            url,
-            format!("http://{}{image}/a%2Fb{query}", gateway.address())
-        );
+        assert_eq!(url, format!("http://{}{image}{query}", gateway.address()));
         assert!(client.image_exists("r", "a/b").unwrap());
-        client.delete_tag("r", "a/b", "1.0").unwrap();
-        assert_eq!(gateway.tags("r/a/b"), ["2.0"]);
-        client.delete_tag("r", "c", "_Latest-1.0").unwrap();
-        client.delete_tag("r", "c", &longest).unwrap();
+        // As v3 responds while the registry is read-only for a time.
+        let not_ready = r#"{"error":{"errorCode":"ResourceNotReady"}}"#;
+        gateway.respond(response("409 Conflict", "", not_ready));
         client.delete_image("r", "a/b").unwrap();
         assert!(!client.image_exists("r", "a/b").unwrap());
         assert!(!client.delete_image_if_exists("r", "a/b").unwrap());
         assert_eq!(gateway.images(), ["r/c"]);
-        let requests = gateway.requests();
-        let lines: Vec<_> = requests.iter().map(Request::line).collect();
-        let line = |method, rest: &str| format!("{method} {image}/{rest} HTTP/1.1");
-        let image = format!("a%2Fb{query}");
+        let (get, delete) = (format!("GET {image}"), format!("DELETE {image}{query}"));
         assert_eq!(
-            lines,
-            [
-                line("GET", "a%2Fb"),
-                line("DELETE", "a%2Fb/tags/1.0"),
-                line("DELETE", "c/tags/_Latest-1.0"),
-                line("DELETE", &format!("c/tags/{longest}")),
-                line("DELETE", &image),
-                line("GET", "a%2Fb"),
-                line("DELETE", &image),
-            ]
+            lines(&gateway),
+            [&get, &delete, &delete, &get, &delete].map(String::as_str)
         );
+    }
+}
+
+#[test]
+fn delete_tag_deletes_one_tag() {
+    let longest = "t".repeat(128);
+    for version in [0, 1] {
+        let gateway = Gateway::with(&["r/a/b:1.0", "r/a/b:_Latest-2.0", "r/c:1.0"]);
+        gateway.put([format!("r/a/b:{longest}")]);
+        let (api_url, images, _) = &versions(&gateway)[version];
+        let client = builder_at(api_url).build().unwrap();
+        client.delete_tag("r", "a/b", "_Latest-2.0").unwrap();
+        client.delete_tag("r", "a/b", &longest).unwrap();
+        assert_eq!(gateway.tags("r/a/b"), ["1.0"]);
+        let error = client.delete_tag("r", "a/b", "2.0").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert!(
+            error.to_string().starts_with("r/a/b:2.0 was not found: "),
+            "{error}"
+        );
+        let line = |tag| format!("DELETE {images}/a%2Fb/tags/{tag}");
+        assert_eq!(lines(&gateway), ["_Latest-2.0", &longest, "2.0"].map(line));
+        assert_eq!(gateway.images(), ["r/a/b", "r/c"]);
     }
 }
 
