@@ -1244,11 +1244,12 @@ fn check_path(path: &[&str]) -> Result<(), Error> {
 }
 
 fn is_name(text: &str, separators: &[u8]) -> bool {
-    let is_alphanumeric = |c| matches!(c, 'a'..='z' | '0'..='9');
-    text.starts_with(is_alphanumeric)
-        && text.ends_with(is_alphanumeric)
-        && has_only(text, separators)
-        && !text.contains(|c: char| c.is_ascii_uppercase())
+    let is_alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let is_allowed = |byte: &u8| is_alphanumeric(byte) || separators.contains(byte);
+    let bytes = text.as_bytes();
+    bytes.first().is_some_and(is_alphanumeric)
+        && bytes.last().is_some_and(is_alphanumeric)
+        && bytes.iter().all(is_allowed)
 }
 
 fn is_plain_component(text: &str) -> bool {

@@ -152,10 +152,9 @@ fn timeout_is_told_as_the_time_of_the_call() {
     assert!((5.0..5.0 + SLACK.as_secs_f32()).contains(&told), "{text}");
 }
 
-/// The first attempt takes half of 4 s, so no retry could begin before the last quarter if the wait
-/// is the longest; under 4 s, the first takes all of it.
+/// Half of it and a wait of a second could end in the last quarter, in which no retry begins.
 #[test]
-fn timeout_under_4_seconds_is_one_attempts() {
+fn timeout_under_4_seconds_may_be_taken_by_one_attempt() {
     let gateway = Gateway::start(|exchange| {
         exchange.wait_for_close();
         Then::Close

@@ -4,6 +4,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ncloud_container_registry::ureq::config::IpFamily;
@@ -150,8 +151,8 @@ fn may_have_been_deleted_is_false_if_the_proxy_does_not_connect() {
     ];
     in_parallel(&rows, |&(scheme, replies, hangs, kind)| {
         let address = refusing_proxy(replies, hangs);
-        let host = if scheme == "socks4" { "127.0.0.1" } else { NAME };
-        let host = if scheme == "socks5" { "127.0.0.1" } else { host };
+        let is_looked_up_here = ["socks4", "socks5"].contains(&scheme);
+        let host = if is_looked_up_here { "127.0.0.1" } else { NAME };
         let proxy = match scheme.split_once("://") {
             Some(_) => format!("{scheme}@{address}"),
             None => format!("{scheme}://{address}"),
@@ -287,10 +288,10 @@ fn may_have_been_deleted_stays_true_if_the_next_attempt_finds_nothing() {
 /// The 404 proves that there is no such image, and not that it was deleted.
 #[test]
 fn delete_image_if_exists_is_false_after_a_handshake_that_was_reset() {
-    let is_first = std::sync::atomic::AtomicBool::new(true);
+    let is_first = AtomicBool::new(true);
     let gateway = Gateway::open(
         move |stream| {
-            if is_first.swap(false, std::sync::atomic::Ordering::SeqCst) {
+            if is_first.swap(false, Ordering::SeqCst) {
                 let _ = stream.peek(&mut [0]);
                 return None;
             }
