@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 use std::cell::Cell;
-use std::fmt::{self, Debug, Display, Formatter, Write};
+use std::fmt::{self, Debug, Display, Formatter};
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read};
@@ -53,9 +53,8 @@ pub struct Client {
     credentials: Credentials,
     api_url: Arc<str>,
     agent: ureq::Agent,
-    /// Whether this is a build without TLS, and `ureq_config`, which may bring another, was not
-    /// used.
-    lacks_tls: bool,
+    /// Whether this is a build with TLS, or `ureq_config`, which may bring another, was used.
+    has_tls: bool,
     timeout: Duration,
     max_attempts: u32,
 }
@@ -107,7 +106,7 @@ impl Client {
             credentials,
             api_url: api_url.as_ref().into(),
             agent: new_agent(|config| config),
-            lacks_tls: cfg!(not(feature = "rustls")),
+            has_tls: cfg!(feature = "rustls"),
             timeout: DEFAULT_TIMEOUT,
             max_attempts: DEFAULT_MAX_ATTEMPTS,
         })
@@ -153,9 +152,9 @@ impl Client {
     ///
     /// `true` can also mean that the outcome of an attempt was unknown and the service then
     /// reported that there is no such image (or registry, if that is misspelt). `false` can also
-    /// mean that the registry is misspelt, or that a gateway in front of the service sent the 404:
-    /// it does not settle the unknown outcome of an earlier call. A 500 is an error, since it
-    /// proves nothing.
+    /// mean that the registry is misspelt or, with API v2, that a gateway in front of the service
+    /// sent the 404: it does not settle the unknown outcome of an earlier call. A 500 is an error,
+    /// since it proves nothing.
     ///
     /// # Errors
     ///
@@ -183,7 +182,8 @@ impl Client {
     /// Deletes one tag of an image. What [`delete_image`](Client::delete_image) says about `Ok` and
     /// about late requests holds here, too.
     ///
-    /// With API v3, deleting the last tag deletes the image. What v2 then does is not documented.
+    /// With API v3, deleting the last tag deletes the image. What v2 then does is not documented,
+    /// nor whether other tags of the same digest survive.
     ///
     /// # Errors
     ///
@@ -277,8 +277,8 @@ impl Client {
     /// [`ErrorKind::InvalidInput`] for an empty path, or a segment that a server could misread: it
     /// may have letters, digits, `-`, `.`, `_`, `~`, `:` and single slashes, and no empty or dot
     /// component. [`ErrorKind::NotFound`] only for a 404 with one of the service's error codes.
-    /// [`ErrorKind::UnexpectedResponse`] for any other response that no other kind describes, and
-    /// for a body of more than 1 MiB. Nothing is changed, so
+    /// [`ErrorKind::UnexpectedResponse`] for any other response that no other kind describes, for a
+    /// 200 with an error of the service, and for a body of more than 1 MiB. Nothing is changed, so
     /// [`may_have_been_deleted`](Error::may_have_been_deleted) is always false.
     ///
     /// # Examples
@@ -411,15 +411,20 @@ impl ClientBuilder {
     ///
     /// # Examples
     ///
-    /// Trusts the authority of a company, from its PEM file, instead of the web's:
+    /// Trusts the authorities of a company, from its PEM file, instead of the web's:
     ///
     /// ```no_run
     /// # #[cfg(feature = "rustls")] {
     /// use ncloud_container_registry::{ClientBuilder, ureq};
-    /// use ureq::tls::{Certificate, RootCerts, TlsConfig};
+    /// use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
     ///
-    /// let certificate = Certificate::from_pem(&std::fs::read("/etc/company-ca.pem")?)?;
-    /// let roots = RootCerts::new_with_certs(&[certificate]);
+    /// let mut authorities = Vec::new();
+    /// for item in parse_pem(&std::fs::read("/etc/company-ca.pem")?) {
+    ///     if let PemItem::Certificate(certificate) = item? {
+    ///         authorities.push(certificate);
+    ///     }
+    /// }
+    /// let roots = RootCerts::new_with_certs(&authorities);
     /// let tls = TlsConfig::builder().root_certs(roots).build();
     /// let client = ClientBuilder::from_env()?
     ///     .ureq_config(|config| config.tls_config(tls))
@@ -432,7 +437,7 @@ impl ClientBuilder {
         configure: impl FnOnce(ConfigBuilder<AgentScope>) -> ConfigBuilder<AgentScope>,
     ) -> ClientBuilder {
         self.0.agent = new_agent(configure);
-        self.0.lacks_tls = false;
+        self.0.has_tls = true;
         self
     }
 
@@ -716,11 +721,11 @@ impl Credentials {
     /// As for [`from_file`](Credentials::from_file), and if there is no such section.
     pub fn from_profile(path: impl AsRef<Path>, profile: &str) -> Result<Credentials, Error> {
         let path = path.as_ref();
-        let shown = printable(&path.to_string_lossy());
-        let no_keys = |why: String| Error::credentials(format!("no keys in {shown}: {why}"));
+        let place = printable(&path.to_string_lossy());
+        let no_keys = |why: String| Error::credentials(format!("no keys in {place}: {why}"));
         let text = read_key_file(path).map_err(|error| no_keys(error.to_string()))?;
         let [access_key, secret_key] = find_keys(&text, profile).map_err(no_keys)?;
-        Credentials::new(access_key, secret_key).map_err(|error| error.at(&shown))
+        Credentials::new(access_key, secret_key).map_err(|error| error.at(&place))
     }
 
     /// Returns the access key, which identifies the account; it is not secret.
@@ -820,19 +825,19 @@ fn find_keys<'a>(text: &'a str, profile: &str) -> Result<[&'a str; 2], String> {
             None => return Err(format!("line {} {LINE_GRAMMAR}", index + 1)),
         }
     }
-    let shown = printable(profile);
+    let section = printable(profile);
     if !sections.contains(&profile) {
         let names = printable(&format!("[{}]", sections.join("], [")));
         let names = names.replace("[]", "none"); // no section has an empty name
-        return Err(format!("no section [{shown}]; the file has {names}"));
+        return Err(format!("no section [{section}]; the file has {names}"));
     }
     let value_of = |name: &str| {
         let values = settings.iter().filter(|(found, _)| *found == name);
         match *values.map(|(_, value)| *value).collect::<Vec<_>>() {
             [value] => Ok(value),
-            [] => Err(format!("no {name} under [{shown}]")),
+            [] => Err(format!("no {name} under [{section}]")),
             _ => Err(format!(
-                "{name} is set more than once under [{shown}]; keep one"
+                "{name} is set more than once under [{section}]; keep one"
             )),
         }
     };
@@ -883,12 +888,13 @@ fn parse_line(line: &str) -> Option<Line<'_>> {
 /// assert_eq!(ncloud_container_registry::percent_encode("hello/world 1"), "hello%2Fworld%201");
 /// ```
 pub fn percent_encode(segment: &str) -> String {
+    let digit = |value: u8| char::from(value + if value < 10 { b'0' } else { b'A' - 10 });
     let mut encoded = String::with_capacity(3 * segment.len());
     for byte in segment.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             encoded.push(char::from(byte));
         } else {
-            _ = write!(encoded, "%{byte:02X}"); // to a string, which cannot fail
+            encoded.extend(['%', digit(byte >> 4), digit(byte & 0x0F)]);
         }
     }
     encoded
@@ -965,25 +971,26 @@ pub enum ErrorKind {
     Unauthorized,
     /// 403: the account lacks permission for this registry. Grant it.
     Forbidden,
-    /// 404, complete, and with a JSON object or empty: there is no such registry or image. (For
-    /// [`Client::get`] only with one of the service's error codes.) Check the names and the region.
+    /// 404 with one of the service's error codes: there is no such registry or image. A deletion by
+    /// API v2, whose 404 is not documented, also takes an empty one, or one with a JSON object.
+    /// Check the names and the region.
     NotFound,
-    /// 409: something else was changing the image. Try again later.
+    /// 409: something else was changing the image or its registry. Try again later.
     Conflict,
     /// 429: too many requests, or a quota is used up. Wait for [`Error::retry_after`], send fewer
     /// requests, or ask for a larger quota.
     RateLimited,
-    /// 5xx: the service or its gateway failed. The service may send a 500 for a missing image. Run
-    /// the call again, or ask [`Client::image_exists`].
+    /// 424, 499 or 5xx: the service or its gateway failed. The service may send a 500 for a missing
+    /// image. Run the call again, or ask [`Client::image_exists`].
     Server,
     /// A response unlike the service's: a redirect, a success status that confirms nothing, a 403
     /// or 404 of a proxy or a load balancer, a 404 for an unknown URL, a proxy that wants a
-    /// password. Check the API URL and the proxy.
+    /// password, a certificate that is not valid. Check the API URL and the proxy.
     UnexpectedResponse,
     /// No response in time, or 408. Run the call again, or allow more time.
     Timeout,
-    /// No connection, a lost connection, a certificate that is not trusted, or something that is
-    /// not HTTP. Check the network, the proxy and the API URL.
+    /// No connection, a lost connection, a truncated success or 404, or something that is not HTTP.
+    /// Check the network, the proxy and the API URL.
     Transport,
 }
 
@@ -998,7 +1005,7 @@ impl ErrorKind {
             }
             Self::Forbidden => "; give the account permission for this registry",
             Self::NotFound => "; check the names and the region",
-            Self::Conflict => "; try again when nothing else is changing the image",
+            Self::Conflict => "; try again when nothing else is changing the image or the registry",
             Self::RateLimited => "; send fewer requests, or ask for a larger quota",
             Self::UnexpectedResponse => {
                 "; check the API URL, and whether a proxy responded instead"
@@ -1020,8 +1027,8 @@ impl Error {
         self.0.status
     }
 
-    /// Returns the first 300 characters of the last response's body, with the access key masked,
-    /// escaped for a terminal. The service's bodies are JSON; their `details` often explain the
+    /// Returns the first 300 characters of the last response's body, without leading and trailing
+    /// whitespace, with the access key masked, escaped for a terminal. The service's bodies are JSON; their `details` often explain the
     /// problem. `None` if the body was empty, or a redirect's, which repeats its target.
     pub fn body(&self) -> Option<&str> {
         self.0.body.as_deref()
@@ -1105,14 +1112,14 @@ impl Error {
     /// Opens the text with what became of the image, or with what was to be read.
     fn about(mut self, method: &Method, name: &str) -> Error {
         let (error, name) = (&mut self.0, printable(name));
-        error.opening = match (method, error.outcome, error.kind) {
-            (&Method::GET, ..) => format!("cannot read \"{name}\": "),
-            (_, Outcome::Unknown, _) if error.status == Some(500) => {
+        error.opening = match (error.outcome, error.kind) {
+            _ if method != Method::DELETE => format!("cannot read \"{name}\": "),
+            (Outcome::Unknown, _) if error.status == Some(500) => {
                 format!("{name} may have been deleted, or never existed: ")
             }
-            (_, Outcome::Unknown, _) => format!("{name} may have been deleted: "),
-            (_, _, ErrorKind::InvalidInput) => format!("cannot delete \"{name}\": "),
-            (_, _, ErrorKind::NotFound) => format!("{name} was not found: "),
+            (Outcome::Unknown, _) => format!("{name} may have been deleted: "),
+            (_, ErrorKind::InvalidInput) => format!("cannot delete \"{name}\": "),
+            (_, ErrorKind::NotFound) => format!("{name} was not found: "),
             _ => format!("{name} was not deleted: "),
         };
         self
@@ -1159,79 +1166,72 @@ impl std::error::Error for Error {}
 
 // What is refused, before anything is sent.
 
-/// Refuses `text`, which errors call `what`, if it is empty or has whitespace, else for `flaw`.
-fn refuse(what: &str, text: &str, flaw: Option<&str>) -> Result<(), String> {
-    let flaw = if text.is_empty() {
-        Some("is empty")
-    } else if text.contains(char::is_whitespace) {
-        Some("contains whitespace, perhaps a line break")
-    } else {
-        flaw
-    };
-    flaw.map_or(Ok(()), |flaw| Err(format!("{what} {flaw}")))
+/// Refuses `text`, which errors call `what`, for the first of `flaws` that it has.
+fn refuse(what: &str, text: &str, flaws: &[(bool, &str)]) -> Result<(), String> {
+    let whitespace = "contains whitespace, perhaps a line break";
+    let common = [
+        (text.is_empty(), "is empty"),
+        (text.contains(char::is_whitespace), whitespace),
+    ];
+    let flaw = common.iter().chain(flaws).find(|(is_flawed, _)| *is_flawed);
+    flaw.map_or(Ok(()), |(_, flaw)| Err(format!("{what} {flaw}")))
 }
 
 /// Allows what a header can carry (RFC 9110, section 5.5), but no quotation marks, which would
 /// become part of the key. What else a valid key looks like is for the service to say.
+#[rustfmt::skip] // one flaw a line
 fn check_key(what: &str, key: &str) -> Result<(), Error> {
-    let flaw = if key.contains(['"', '\'']) {
-        Some("contains a quotation mark; remove the quotes around it")
-    } else if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-        Some("is not printable ASCII")
-    } else {
-        None
-    };
-    refuse(what, key, flaw).map_err(Error::credentials)
+    let is_printable = key.bytes().all(|byte| byte.is_ascii_graphic());
+    refuse(what, key, &[
+        (key.contains(['"', '\'']), "contains a quotation mark; remove the quotes around it"),
+        (!is_printable, "is not printable ASCII"),
+    ])
+    .map_err(Error::credentials)
 }
 
 /// Allows one label of a host name (RFC 1035, section 2.3.4). No other registry can exist, and a
 /// server might read it as another resource.
+#[rustfmt::skip] // one flaw a line
 fn check_registry(registry: &str) -> Result<(), Error> {
-    let flaw = if registry.contains('.') {
-        Some("is a host; pass the name from the console (a private endpoint does not contain it)")
-    } else if registry.contains(char::is_uppercase) {
-        Some("contains upper-case letters")
-    } else if registry.len() > 63 || !is_name(registry, b"-") {
-        Some("must be 1 to 63 of a-z, 0-9 and -, with a-z or 0-9 at both ends")
-    } else {
-        None
-    };
-    refuse("the registry", registry, flaw).map_err(Error::invalid)
+    refuse("the registry", registry, &[
+        (registry.contains('/'), "contains a slash; what follows it belongs to the image name"),
+        (registry.contains('.'), "is a host; pass the name from the console (a private endpoint does not contain it)"),
+        (registry.contains(char::is_uppercase), "contains upper-case letters"),
+        (registry.len() > 63, "has more than 63 bytes"),
+        (!is_name(registry, b"-"), "must be a-z, 0-9 and -, with a-z or 0-9 at both ends"),
+    ])
+    .map_err(Error::invalid)
 }
 
 /// Allows slightly more than the Docker Registry v2 specification, up to its clients' 255 bytes. A
 /// host, as `docker images` shows it, is refused, and no error shows the rest, which may name
 /// another image here.
+#[rustfmt::skip] // one flaw a line
 fn check_image_name(name: &str) -> Result<(), Error> {
     let host = name.split(['/', ':']).next().unwrap_or_default();
     let has_host = host.to_ascii_lowercase().ends_with("ntruss.com") || name.contains("://");
     let last = name.rsplit('/').next().unwrap_or_default();
-    let flaw = if has_host {
-        Some("begins with a host; if that is this registry's, pass the name without it")
-    } else if last.contains([':', '@']) {
-        Some("has a tag or digest, but an image is all of its tags; for one tag, use delete_tag")
-    } else if name.contains('%') {
-        Some("is percent-encoded; pass it unencoded")
-    } else if name.contains(char::is_uppercase) {
-        Some("contains upper-case letters")
-    } else if name.len() > 255 {
-        Some("has more than 255 bytes")
-    } else if !name.split('/').all(|component| is_name(component, b"._-")) {
-        Some(
-            "must be components joined by /, of a-z, 0-9, ., _ and -, with a-z or 0-9 at both ends",
-        )
-    } else {
-        None
-    };
-    refuse("the image name", name, flaw).map_err(Error::invalid)
+    let is_valid = name.split('/').all(|component| is_name(component, b"._-"));
+    refuse("the image name", name, &[
+        (has_host, "begins with a host; if that is this registry's, pass the name without it"),
+        (last.contains([':', '@']), "has a tag or digest, but an image is all of its tags; only delete_tag takes a tag"),
+        (name.contains('%'), "is percent-encoded; pass it unencoded"),
+        (name.contains(char::is_uppercase), "contains upper-case letters"),
+        (name.len() > 255, "has more than 255 bytes"),
+        (!is_valid, "must be components joined by /, of a-z, 0-9, ., _ and -, with a-z or 0-9 at both ends"),
+    ])
+    .map_err(Error::invalid)
 }
 
 /// Allows the tags of the Docker Registry v2 specification.
+#[rustfmt::skip] // one flaw a line
 fn check_tag(tag: &str) -> Result<(), Error> {
-    let is_tag = tag.len() <= 128 && has_only(tag, b"_.-") && !tag.starts_with(['.', '-']);
-    let flaw =
-        "must be at most 128 letters, digits, ., _ and - (no digest), not beginning with . or -";
-    refuse("the tag", tag, (!is_tag).then_some(flaw)).map_err(Error::invalid)
+    let is_tag = has_only(tag, b"_.-") && !tag.starts_with(['.', '-']);
+    refuse("the tag", tag, &[
+        (tag.len() > 128, "has more than 128 bytes"),
+        (!is_tag, "must be letters, digits, ., _ and - (no digest), not beginning with . or -"),
+    ])
+    .map_err(Error::invalid)
 }
 
 /// Allows segments that every server reads in the same way (RFC 3986, section 5.2.4).
@@ -1239,8 +1239,8 @@ fn check_path(path: &[&str]) -> Result<(), Error> {
     let is_plain = |segment: &&str| segment.split('/').all(is_plain_component);
     let flaw = "may have letters, digits, - . _ ~ : and single slashes, and no . or .. component; \
                 pass it unencoded";
-    let flaw = (!path.iter().all(is_plain)).then_some(flaw);
-    refuse("the path", &path.join("/"), flaw).map_err(Error::invalid)
+    let flaws = [(!path.iter().all(is_plain), flaw)];
+    refuse("the path", &path.join("/"), &flaws).map_err(Error::invalid)
 }
 
 fn is_name(text: &str, separators: &[u8]) -> bool {
@@ -1263,14 +1263,17 @@ fn has_only(text: &str, others: &[u8]) -> bool {
 }
 
 fn check_api_url(api_url: &str) -> Result<String, Error> {
+    // What comes before an @, or after a ? or a #, may be secret.
+    if api_url.contains(['@', '?', '#']) {
+        let text = "unusable API URL: it has a user, a query or a fragment; remove that";
+        return Err(Error::invalid(text));
+    }
     safe_api_url(api_url).ok_or_else(|| {
-        // What comes before an @ or after a ? may be secret.
-        let may_be_secret = api_url.contains(['@', '?', '#']);
-        let shown = printable(if may_be_secret { "..." } else { api_url });
         Error::invalid(format!(
-            "unusable API URL \"{shown}\": expected https (http for loopback only), the API's host \
-             (not docker login's) and a path that ends in /v2 or /v3, such as \
-             https://ncr.apigw.ntruss.com/ncr/api/v2"
+            "unusable API URL \"{}\": expected https (http for loopback only), and host and path of \
+             the API, such as https://ncr.apigw.ntruss.com/ncr/api/v2 or \
+             https://kr-ncr.apigw.ntruss.com/api/v3",
+            printable(api_url)
         ))
     })
 }
@@ -1283,7 +1286,7 @@ fn safe_api_url(api_url: &str) -> Option<String> {
     let (scheme, host, path) = (uri.scheme_str()?, uri.host()?, uri.path());
     let port = uri.port_u16().map(|port| format!(":{port}"));
     let known = format!("{scheme}://{host}{}{path}", port.unwrap_or_default());
-    let is_all_known = known.eq_ignore_ascii_case(url); // no user info, query or fragment
+    let is_all_known = known.eq_ignore_ascii_case(url); // nothing else, such as an odd port
     let is_plain = path.split('/').skip(1).all(is_plain_component);
     let is_api = path.ends_with("/v2") || path.ends_with("/v3");
     let is_loopback = host.eq_ignore_ascii_case("localhost") // RFC 6761, section 6.3
@@ -1335,7 +1338,7 @@ impl Client {
     /// Deleting and reading are idempotent, so an attempt whose outcome is unknown can be repeated.
     fn run(&self, target: &Target) -> Result<String, Error> {
         let about = |error: Error| error.about(&target.method, &target.name);
-        if self.lacks_tls && target.is_https() {
+        if target.is_https() && !self.has_tls {
             let text = "this crate was built without TLS; enable its feature rustls";
             return Err(about(Error::invalid(text)));
         }
@@ -1348,7 +1351,7 @@ impl Client {
                 Err(error) => error,
             };
             error.0.attempts = attempt;
-            if target.method == Method::GET {
+            if target.method != Method::DELETE {
                 error.0.outcome = Outcome::NotDeleted; // reading changes nothing
             }
             match error.0.outcome {
@@ -1362,13 +1365,15 @@ impl Client {
                 _ => {}
             }
             let wait = wait_before_retry(attempt, error.retry_after().unwrap_or_default());
-            // A request without time for a response would turn a certain "not deleted" into a
-            // "may have been deleted".
-            let is_too_late = started.elapsed() + wait > self.timeout / 4 * 3;
-            if !error.is_transient() || attempt >= self.max_attempts || is_too_late {
-                return Err(about(error));
+            let is_retried = error.is_transient() && attempt < self.max_attempts;
+            if is_retried && self.has_time_for_retry(started.elapsed() + wait) {
+                thread::sleep(wait);
+                // The process may have been stopped in the meantime.
+                if self.has_time_for_retry(started.elapsed()) {
+                    continue;
+                }
             }
-            thread::sleep(wait);
+            return Err(about(error));
         }
     }
 
@@ -1428,6 +1433,12 @@ impl Client {
             time_left.min(self.timeout / 2)
         }
     }
+
+    /// Whether a retry may begin so long after the call: not in the last quarter. A request without
+    /// time for a response would turn a certain "not deleted" into a "may have been deleted".
+    fn has_time_for_retry(&self, elapsed: Duration) -> bool {
+        elapsed <= self.timeout / 4 * 3
+    }
 }
 
 /// Makes a header's value that `Debug`, and so a log, does not show.
@@ -1437,13 +1448,13 @@ fn sensitive(value: &str) -> http::Result<HeaderValue> {
     Ok(value)
 }
 
-/// Returns how long to wait before a retry, counted from 1: between half and all of a bound that
-/// doubles with each retry, or as long as the service asks. The jitter keeps clients that failed
-/// together from coming back together.
-fn wait_before_retry(retry: u32, asked: Duration) -> Duration {
-    let half_ms = (MAX_FIRST_WAIT_MS << retry.saturating_sub(1).min(MAX_DOUBLINGS)) / 2;
+/// Returns how long to wait after `attempts` that failed: between half and all of a bound that
+/// doubles with each, or as long as the service asks. The jitter keeps clients that failed together
+/// from coming back together.
+fn wait_before_retry(attempts: u32, asked: Duration) -> Duration {
+    let half_ms = (MAX_FIRST_WAIT_MS << attempts.saturating_sub(1).min(MAX_DOUBLINGS)) / 2;
     // Each RandomState hashes with its own keys, which start from the system's random numbers.
-    let random = RandomState::new().hash_one(retry);
+    let random = RandomState::new().hash_one(attempts);
     asked.max(Duration::from_millis(half_ms + random % half_ms))
 }
 
@@ -1542,26 +1553,35 @@ impl Response {
     }
 
     fn is_success(&self, method: &Method) -> bool {
-        let is_empty = || {
-            let length = self.header("Content-Length");
-            length.as_deref() == Some("0") && self.header("Transfer-Encoding").is_none()
-        };
-        match (method, self.head.status.as_u16()) {
-            (&Method::GET, status) => status == 200 && self.is_complete() && self.is_object(),
-            (_, 204) => true,             // the documented success
-            (_, 200 | 201) => is_empty(), // other successes; a login page has a body
+        let status = self.head.status.as_u16();
+        if method != Method::DELETE {
+            return status == 200 && self.is_complete() && self.is_object() && !self.is_error();
+        }
+        match status {
+            204 => true, // the documented success
+            // Other successes; a login page has a body.
+            200 | 201 => {
+                let length = self.header("Content-Length");
+                length.as_deref() == Some("0") && self.header("Transfer-Encoding").is_none()
+            }
             _ => false,
         }
     }
 
     /// Whether the framing shows that nothing is missing (RFC 9112, section 8).
     fn is_complete(&self) -> bool {
+        if self.length.is_err() || self.is_too_long() {
+            return false;
+        }
         let is_http_11 = self.head.version == Version::HTTP_11;
-        let shows_end = match self.header("Transfer-Encoding") {
+        match self.header("Transfer-Encoding") {
             Some(coding) => is_http_11 && coding.eq_ignore_ascii_case("chunked"),
             None => self.header("Content-Length").is_some(),
-        };
-        shows_end && matches!(self.length, Ok(..=MAX_BODY))
+        }
+    }
+
+    fn is_too_long(&self) -> bool {
+        self.length.as_ref().is_ok_and(|length| *length > MAX_BODY)
     }
 
     /// Whether the body looks like a JSON object, which a page of HTML does not.
@@ -1570,23 +1590,33 @@ impl Response {
         body.starts_with('{') && body.ends_with('}')
     }
 
-    /// Whether the body has an error code of the service, which other gateways do not have.
-    fn has_code(&self) -> bool {
+    /// Returns the service's error code: the value of the first `errorCode`, or else `returnCode`,
+    /// if it is a number other than 0, or a string other than `""` and `"0"`. Other gateways write
+    /// `null`, and successes of other services of the platform have `"0"`.
+    fn code(&self) -> Option<String> {
         let body = self.body.replace(char::is_whitespace, "");
-        body.contains("\"errorCode\":") || body.contains("\"returnCode\":")
+        let value_of = |name: &str| body.split_once(&format!("\"{name}\":"));
+        let (_, value) = value_of("errorCode").or_else(|| value_of("returnCode"))?;
+        let (code, is_code) = if let Some(text) = value.strip_prefix('"') {
+            let (text, _) = text.split_once('"')?;
+            (text, !matches!(text, "" | "0"))
+        } else {
+            let (number, _) = value.split_once([',', '}'])?;
+            (number, number.parse().is_ok_and(|number: i64| number != 0))
+        };
+        is_code.then(|| code.to_owned())
     }
 
-    /// Whether the body has code 300, a string or a number: the URL is unknown, or permission is
-    /// lacking.
-    fn has_code_300(&self) -> bool {
-        let is_ignored = |c: char| c == '"' || c.is_whitespace();
-        let unquoted = self.body.replace(is_ignored, "");
-        unquoted.contains("Code:300,") || unquoted.contains("Code:300}")
+    /// Whether the body is an error of the service, in one of the documented shapes.
+    fn is_error(&self) -> bool {
+        let first_field = self.body.split('"').nth(1);
+        let names = ["error", "responseError", "errorCode", "returnCode"];
+        first_field.is_some_and(|name| names.contains(&name)) && self.code().is_some()
     }
 
     /// Classifies a response that is no success. A status without a row of its own has the kind of
-    /// its class (RFC 9110, section 15).
-    fn classify(&self, method: &Method) -> (ErrorKind, Outcome) {
+    /// its class (RFC 9110, section 15). `needs_code` is for a 404.
+    fn classify(&self, needs_code: bool) -> (ErrorKind, Outcome) {
         use {ErrorKind as K, Outcome::NotDeleted, Outcome::Unknown};
         match self.head.status.as_u16() {
             200..=299 if self.length.is_err() => (K::Transport, Unknown),
@@ -1596,30 +1626,35 @@ impl Response {
                 (K::UnexpectedResponse, NotDeleted)
             }
             403 => (K::Forbidden, NotDeleted),
-            404 => self.classify_404(method),
+            404 => self.classify_404(needs_code),
             // It may come from a proxy in front of a slow service.
             408 => (K::Timeout, Unknown),
             // It did nothing. If an earlier attempt is still being processed, a 404 follows.
             409 => (K::Conflict, NotDeleted),
             429 => (K::RateLimited, NotDeleted),
+            // No refusals: something behind the gateway failed, or was not waited for.
+            424 | 499 | 500..=599 => (K::Server, Unknown),
             400..=499 => (K::BadRequest, NotDeleted),
-            500..=599 => (K::Server, Unknown),
             _ => (K::UnexpectedResponse, Unknown),
         }
     }
 
-    /// A 404 proves something only if the service said it. Others come from a proxy or a load
-    /// balancer, perhaps while the service restarts.
-    fn classify_404(&self, method: &Method) -> (ErrorKind, Outcome) {
-        let is_plausible = self.is_complete()
-            && (self.body.is_empty() || self.is_object())
-            && !self.has_code_300();
-        let is_deletion = *method == Method::DELETE;
-        match (is_plausible, self.has_code(), is_deletion) {
-            (true, true, _) => (ErrorKind::NotFound, Outcome::Absent),
-            // What v2's own 404 looks like is not documented, so for a deletion this is enough.
-            (true, false, true) => (ErrorKind::NotFound, Outcome::NotDeleted),
-            _ => (ErrorKind::UnexpectedResponse, Outcome::NotDeleted),
+    /// A 404 proves something only if the service said it, with a code. Others come from a proxy or
+    /// a load balancer, perhaps while the service restarts.
+    fn classify_404(&self, needs_code: bool) -> (ErrorKind, Outcome) {
+        let outcome = Outcome::NotDeleted;
+        if self.length.is_err() {
+            return (ErrorKind::Transport, outcome); // lost on the way
+        }
+        if !self.is_complete() || !(self.body.is_empty() || self.is_object()) {
+            return (ErrorKind::UnexpectedResponse, outcome);
+        }
+        match self.code().as_deref() {
+            // The URL is unknown, or permission is lacking.
+            Some("300") => (ErrorKind::UnexpectedResponse, outcome),
+            Some(_) => (ErrorKind::NotFound, Outcome::Absent),
+            None if needs_code => (ErrorKind::UnexpectedResponse, outcome),
+            None => (ErrorKind::NotFound, outcome),
         }
     }
 }
@@ -1638,8 +1673,9 @@ fn classify_error(error: &ureq::Error, was_connecting: bool) -> (ErrorKind, Outc
         #[cfg(feature = "rustls")]
         E::Rustls(_) => K::InvalidInput,
         E::Timeout(_) => K::Timeout,
-        // Not retried: repeating a wrong password could lock the account.
+        // Not retried: waiting mends neither, and repeating a wrong password could lock the account.
         error if is_proxy_authentication(error) => K::UnexpectedResponse,
+        error if is_invalid_certificate(error) => K::UnexpectedResponse,
         _ => K::Transport,
     };
     (kind, outcome)
@@ -1653,37 +1689,66 @@ fn is_proxy_authentication(error: &ureq::Error) -> bool {
     }
 }
 
+fn is_invalid_certificate(error: &ureq::Error) -> bool {
+    error.to_string().contains("invalid peer certificate")
+}
+
+/// Returns what to do about an error of ureq whose text tells more than its kind.
+fn advice_on_error(error: &ureq::Error) -> Option<&'static str> {
+    let text = error.to_string();
+    let trust = if cfg!(feature = "platform-verifier") {
+        "; to trust a private authority, add it to those that the system trusts"
+    } else {
+        "; to trust a private authority, enable the feature platform-verifier, or pass its PEM file \
+         to ClientBuilder::ureq_config"
+    };
+    #[rustfmt::skip] // one cause a line
+    let causes = [
+        (text.contains("UnknownIssuer"), trust),
+        (is_invalid_certificate(error), "; check the certificate of the server (or the proxy), this machine's clock and the API URL"),
+        (text.contains("No CA certificates"), "; install the system's certificates (ca-certificates), or check SSL_CERT_FILE"),
+        (is_proxy_authentication(error), "; check the user and password of the proxy's URL"),
+    ];
+    let known = causes.iter().find(|(is_cause, _)| *is_cause);
+    known.map(|(_, advice)| *advice)
+}
+
 impl Client {
     fn judge_response(&self, method: &Method, response: Response) -> Result<String, Error> {
         if response.is_success(method) {
             return Ok(response.body);
         }
-        let shown = |text: String| self.server_text(&text);
-        let (kind, outcome) = response.classify(method);
+        // What v2's own 404 looks like is not documented, so its deletions get by without a code.
+        let needs_code = method != Method::DELETE || self.is_v3();
+        let (kind, outcome) = response.classify(needs_code);
         let mut error = Error::new(kind, outcome, self.describe(&response));
         let details = &mut error.0;
         details.status = Some(response.head.status.as_u16());
         let trace_id = response.header("x-ncp-trace-id");
         let trace_id = trace_id.or_else(|| response.header("x-ncp-request-id"));
-        details.trace_id = trace_id.map(shown);
+        details.trace_id = trace_id.map(|id| self.server_text(&id));
         let retry_after = response.header("Retry-After");
         details.retry_after = retry_after.as_deref().and_then(parse_retry_after);
-        if details.status == Some(404) && response.has_code_300() {
+        if kind == ErrorKind::UnexpectedResponse && response.code().is_some() {
             details.advice = "; check the API URL, and the account's permissions";
+        } else if response.is_too_long() && method != Method::DELETE {
+            details.advice = "; ask for a smaller page";
         }
-        let is_shown = !response.body.is_empty() && !response.head.status.is_redirection();
-        details.body = is_shown.then(|| shown(response.body));
+        let body = response.body.trim();
+        let is_shown = !body.is_empty() && !response.head.status.is_redirection();
+        details.body = is_shown.then(|| self.server_text(body));
         Err(error)
     }
 
     /// Returns the status, with what helps to understand it.
     fn describe(&self, response: &Response) -> String {
         let status = response.head.status;
-        let shown = |name| response.header(name).map(|text| self.server_text(&text));
+        let header = |name| response.header(name).map(|text| self.server_text(&text));
         let flaw = match &response.length {
             Err(cause) => format!(", truncated ({})", printable(&cause.to_string())),
-            Ok(_) if !response.is_complete() => ", incomplete or longer than 1 MiB".to_owned(),
-            Ok(_) if status == 404 && !response.has_code() => {
+            Ok(_) if response.is_too_long() => ", longer than 1 MiB".to_owned(),
+            Ok(_) if !response.is_complete() => ", without a length".to_owned(),
+            Ok(_) if status == 404 && response.code().is_none() => {
                 ", without a code of the service".to_owned()
             }
             Ok(_) => String::new(),
@@ -1692,13 +1757,13 @@ impl Client {
             200..=299 => format!("{status}{flaw}"),
             404 => format!("{status} from {}{flaw}", self.api_url),
             // What comes before an @ may be a password.
-            300..=399 => match shown("Location").filter(|location| !location.contains('@')) {
+            300..=399 => match header("Location").filter(|location| !location.contains('@')) {
                 Some(location) => format!("{status} to {location}"),
                 None => status.to_string(),
             },
             401 => {
                 let access_key = self.credentials.masked_access_key();
-                let date = shown("Date").map(|date| format!(", service's clock {date}"));
+                let date = header("Date").map(|date| format!(", service's clock {date}"));
                 let date = date.unwrap_or_default();
                 format!("{status} (access key {access_key}{date})")
             }
@@ -1723,14 +1788,8 @@ impl Client {
             _ => format!(": {}", printable(text.trim_start_matches("io: "))),
         };
         let mut failure = Error::new(kind, outcome, format!("{what_failed} {host}{proxy}{cause}"));
-        if text.contains("UnknownIssuer") {
-            failure.0.advice = "; to trust a private authority, enable the feature \
-                                platform-verifier, or pass its PEM file to \
-                                ClientBuilder::ureq_config";
-        } else if text.contains("certificate expired") || text.contains("certificate not valid") {
-            failure.0.advice = "; check this machine's clock and the API URL";
-        } else if is_proxy_authentication(error) {
-            failure.0.advice = "; check the user and password of the proxy's URL";
+        if let Some(advice) = advice_on_error(error) {
+            failure.0.advice = advice;
         }
         failure
     }
@@ -1766,9 +1825,9 @@ fn parse_retry_after(text: &str) -> Option<Duration> {
 /// Returns the first 300 characters of `text`, with those escaped that could break the line, steer
 /// the terminal or reorder the text. Quotation marks and backslashes are harmless, and common.
 fn printable(text: &str) -> String {
-    let shown: String = text.chars().take(MAX_SHOWN).collect();
-    let end = if shown.len() < text.len() { "…" } else { "" };
-    let escaped = shown.escape_debug().to_string() + end;
+    let start: String = text.chars().take(MAX_SHOWN).collect();
+    let end = if start.len() < text.len() { "…" } else { "" };
+    let escaped = start.escape_debug().to_string() + end;
     let escaped = escaped.replace(r"\'", "'").replace(r#"\""#, "\"");
     escaped.replace(r"\\", r"\")
 }

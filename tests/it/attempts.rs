@@ -1,5 +1,7 @@
 //! How often a call tries, how long it waits, and when it ends.
 
+#[cfg(unix)]
+use std::process::Command;
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,6 +10,8 @@ use ncloud_container_registry::ErrorKind;
 
 use crate::gateway::{Behavior, Exchange, Gateway, Then, response};
 use crate::{builder, client, in_parallel};
+#[cfg(unix)]
+use crate::{builder_at, child, if_child};
 
 /// More than a machine under load needs to notice that the time is up.
 const SLACK: Duration = Duration::from_secs(2);
@@ -164,6 +168,35 @@ fn timeout_under_4_seconds_may_be_taken_by_one_attempt() {
     let error = client.delete_image("r", "i").unwrap_err();
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::Timeout, 1));
     assert!(started.elapsed() >= seconds(3.0), "{:?}", started.elapsed());
+}
+
+/// What the last attempt told with certainty stays certain if the wait after it took too long, as on
+/// a machine that was suspended.
+#[cfg(unix)]
+#[test]
+fn timeout_allows_no_retry_after_a_process_was_stopped() {
+    if_child(|| {
+        let api_url = std::env::var("API_URL").unwrap();
+        let client = builder_at(&api_url)
+            .timeout(seconds(8.0))
+            .ureq_config(|config| config.accept(std::process::id().to_string()));
+        let error = client.build().unwrap().delete_image("r", "i").unwrap_err();
+        error.to_string()
+    });
+    // The wait would end after 5 s, and the last quarter begins after 6 s.
+    let conflict = response("409 Conflict", "Retry-After: 5\r\n", "");
+    let gateway = Gateway::start(move |exchange| {
+        let process = exchange.request.header("accept").concat();
+        exchange.send(&conflict);
+        let stop = format!("sleep 0.5; kill -STOP {process}; sleep 6; kill -CONT {process}");
+        Command::new("sh").args(["-c", &stop]).status().unwrap();
+        Then::KeepAlive
+    });
+    let name = "attempts::timeout_allows_no_retry_after_a_process_was_stopped";
+    let told = child(name, &[("API_URL", gateway.url())]);
+    assert_eq!(gateway.requests().len(), 1);
+    let expected = "r/i was not deleted: 409 Conflict; wait 5 s, as the service asks";
+    assert_eq!(told, expected);
 }
 
 /// A retry that begins so late would turn a certain "not deleted" into a "may have been deleted".

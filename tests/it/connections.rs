@@ -7,9 +7,12 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use ncloud_container_registry::ureq::config::IpFamily;
 use ncloud_container_registry::ureq::http::Request;
 use ncloud_container_registry::ureq::middleware::MiddlewareNext;
+use ncloud_container_registry::ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ncloud_container_registry::ureq::{self, Proxy, SendBody};
 use ncloud_container_registry::{ClientBuilder, Error, ErrorKind};
 
@@ -347,11 +350,10 @@ fn may_have_been_deleted_is_true_after_a_panic_while_connecting() {
     let client = Route::Connect.to(address).max_attempts(1).build().unwrap();
     client.delete_image("r", "i").unwrap();
     let panicking = std::panic::catch_unwind(|| {
-        use ureq::tls::{RootCerts, TlsConfig};
         let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier);
         let gateway = tls_gateway(&ours().1);
         let builder = builder_at(&format!("https://{}/v2", gateway.address()));
-        delete_once(builder.ureq_config(|config| config.tls_config(tls.build())));
+        delete_once(builder.ureq_config(|config| config.tls_config(tls.build()).proxy(None)));
     });
     panicking.unwrap_err();
     // Behind a proxy, a kept connection is used without looking up or connecting.
@@ -364,42 +366,79 @@ fn may_have_been_deleted_is_true_after_a_panic_while_connecting() {
 fn delete_image_sends_nothing_to_a_server_that_cannot_be_trusted() {
     let names = &["127.0.0.1"][..];
     let other = Authority::new("other");
-    let issuer = "; to trust a private authority, enable the feature platform-verifier, or pass its PEM \
-                  file to ClientBuilder::ureq_config";
-    let clock = "; check this machine's clock and the API URL";
+    let trust = if cfg!(feature = "platform-verifier") {
+        "; to trust a private authority, add it to those that the system trusts"
+    } else {
+        "; to trust a private authority, enable the feature platform-verifier, or pass its PEM file to \
+         ClientBuilder::ureq_config"
+    };
+    let certificate = "; check the certificate of the server (or the proxy), this machine's clock and the API URL";
     #[rustfmt::skip] // one row a line
     let rows = [
-        (ours().0.server(names, [2000, 2020]), "certificate expired", clock),
-        (ours().0.server(names, [2990, 2999]), "certificate not valid yet", clock),
-        (ours().0.server(&["wrong.example.com"], VALID), "certificate not valid for name", clock),
-        (other.server(names, VALID), "UnknownIssuer", issuer),
-        (Authority::new("ours").server(names, VALID), "BadSignature", "; check the network, the proxy and the API URL"),
+        (ours().0.server(names, [2000, 2020]), "certificate expired", certificate),
+        (ours().0.server(names, [2990, 2999]), "certificate not valid yet", certificate),
+        (ours().0.server(&["wrong.example.com"], VALID), "certificate not valid for name", certificate),
+        (other.server(names, VALID), "UnknownIssuer", trust),
+        (Authority::new("ours").server(names, VALID), "BadSignature", certificate),
+        (Authority::new("127.0.0.1").own_server(), "CaUsedAsEndEntity", certificate),
     ];
     for (server, cause, advice) in rows {
         let gateway = tls_gateway(&server);
-        let error = delete_once(Route::Direct.to(gateway.address()));
-        assert_unsent(&error, ErrorKind::Transport, cause);
-        let text = error.to_string();
-        assert!(text.contains(cause) && text.ends_with(advice), "{text}");
+        // As a server's, and as that of a proxy that is reached by TLS.
+        let proxy = format!("https://{}", gateway.address());
+        for builder in [
+            Route::Direct.to(gateway.address()),
+            tls_builder(NAME, Some(&proxy)),
+        ] {
+            let error = builder.build().unwrap().delete_image("r", "i").unwrap_err();
+            assert_unsent(&error, ErrorKind::UnexpectedResponse, cause);
+            let text = error.to_string();
+            assert!(text.contains(cause) && text.ends_with(advice), "{text}");
+            assert_eq!(
+                (error.attempts(), error.is_transient()),
+                (1, false),
+                "{cause}"
+            );
+        }
+        assert_eq!(gateway.connections(), 2, "{cause}");
         assert!(gateway.requests().is_empty());
     }
+}
+
+fn pem(authority: &Authority) -> String {
+    let certificate = BASE64_STANDARD.encode(authority.certificate.der());
+    format!("-----BEGIN CERTIFICATE-----\n{certificate}\n-----END CERTIFICATE-----\n")
+}
+
+/// As the documentation of `ureq_config` shows it: each certificate of the file counts.
+#[test]
+fn ureq_config_trusts_every_authority_of_a_bundle() {
+    let gateway = tls_gateway(&ours().1);
+    gateway.put(["r/i"]);
+    let bundle = pem(&Authority::new("other")) + &pem(&ours().0);
+    let mut authorities = Vec::new();
+    for item in parse_pem(bundle.as_bytes()) {
+        if let PemItem::Certificate(certificate) = item.unwrap() {
+            authorities.push(certificate);
+        }
+    }
+    let roots = RootCerts::new_with_certs(&authorities);
+    let tls = TlsConfig::builder().root_certs(roots).build();
+    let builder = builder_at(&format!("https://{}/ncr/api/v2", gateway.address()));
+    let builder = builder.ureq_config(|config| config.tls_config(tls).proxy(None));
+    builder.build().unwrap().delete_image("r", "i").unwrap();
 }
 
 /// As a company's authority is trusted, once it is in the system's store.
 #[cfg(all(target_os = "linux", feature = "platform-verifier"))]
 #[test]
 fn platform_verifier_trusts_the_systems_roots() {
-    use base64::Engine as _;
-    use base64::prelude::BASE64_STANDARD;
-
     if_child(delete_as_the_environment_says);
     let gateway = tls_gateway(&ours().1);
     gateway.put(["r/i"]);
     let name = format!("ncr-roots-{}.pem", std::process::id());
     let store = std::env::temp_dir().join(name);
-    let certificate = BASE64_STANDARD.encode(ours().0.certificate.der());
-    let pem = format!("-----BEGIN CERTIFICATE-----\n{certificate}\n-----END CERTIFICATE-----\n");
-    std::fs::write(&store, pem).unwrap();
+    std::fs::write(&store, pem(&ours().0)).unwrap();
     let url = format!("https://{}/ncr/api/v2", gateway.address());
     let test = "connections::platform_verifier_trusts_the_systems_roots";
     let trusted = [
@@ -407,10 +446,21 @@ fn platform_verifier_trusts_the_systems_roots() {
         ("SSL_CERT_FILE", store.to_str().unwrap()),
     ];
     let outcome = child(test, &trusted);
-    let without = child(test, &[("API_URL", &url)]);
     std::fs::remove_file(&store).unwrap();
     assert_eq!(outcome, "deleted");
-    assert!(without.contains("UnknownIssuer"), "{without}");
+    let nowhere = store.with_file_name("ncr-no-such-folder");
+    let nowhere = nowhere.to_str().unwrap();
+    let untrusted = child(
+        test,
+        &[
+            ("API_URL", &*url),
+            ("SSL_CERT_FILE", nowhere),
+            ("SSL_CERT_DIR", nowhere),
+        ],
+    );
+    let end = "No CA certificates were loaded from the system; install the system's certificates \
+               (ca-certificates), or check SSL_CERT_FILE";
+    assert!(untrusted.ends_with(end), "{untrusted}");
 }
 
 fn delete_as_the_environment_says() -> String {

@@ -179,7 +179,9 @@ fn not_found() -> Vec<Fault> {
     let fault = |(deletes, status, body, opening, kind)| {
         Fault::new(deletes, response(status, "", body), End::KeepsConnection, opening, kind)
     };
-    rows.map(fault).into()
+    let truncated = response("404 Not Found", "", NO_SUCH_IMAGE).replace("}}", "");
+    let truncated = Fault::new(Deletes::No, truncated, End::Closes, NotDeleted, K::Transport);
+    rows.map(fault).into_iter().chain([truncated]).collect()
 }
 
 /// Each status once: how the error opens, and its kind.
@@ -187,13 +189,13 @@ fn not_found() -> Vec<Fault> {
 fn statuses() -> Vec<Fault> {
     use {ErrorKind as K, Opening::MaybeDeleted, Opening::NotDeleted};
     let rows = [
-        (NotDeleted, K::BadRequest, &["400 Bad Request", "402 Odd", "405 Odd", "407 Odd", "410 Gone", "413 Odd", "424 Odd", "430 Odd", "499 Odd"][..]),
+        (NotDeleted, K::BadRequest, &["400 Bad Request", "402 Odd", "405 Odd", "407 Odd", "410 Gone", "413 Odd", "430 Odd"][..]),
         (NotDeleted, K::Unauthorized, &["401 Unauthorized"]),
         (NotDeleted, K::Forbidden, &["403 Forbidden"]),
         (MaybeDeleted, K::Timeout, &["408 Request Timeout"]),
         (NotDeleted, K::Conflict, &["409 Conflict"]),
         (NotDeleted, K::RateLimited, &["429 Too Many Requests"]),
-        (MaybeDeleted, K::Server, &["500 Internal Server Error", "501 Odd", "502 Bad Gateway", "503 Odd", "504 Odd", "599 Odd"]),
+        (MaybeDeleted, K::Server, &["424 Odd", "499 Odd", "500 Internal Server Error", "501 Odd", "502 Bad Gateway", "503 Odd", "504 Odd", "599 Odd"]),
         (MaybeDeleted, K::UnexpectedResponse, &["101 Odd", "202 Accepted", "203 Odd", "299 Odd", "300 Odd", "304 Odd", "307 Odd", "399 Odd", "600 Odd", "999 Odd"]),
     ];
     let fault = |opening, kind, status| {

@@ -243,6 +243,15 @@ impl Gateway {
             Then::KeepAlive
         });
     }
+
+    /// The next request gets `response`, and then the connection ends.
+    pub fn respond_and_close(&self, response: impl Into<Vec<u8>>) {
+        let response = response.into();
+        self.script(move |exchange| {
+            exchange.send(response);
+            Then::Close
+        });
+    }
 }
 
 impl Drop for Gateway {

@@ -26,7 +26,7 @@ const UPPER: &str = "contains upper-case letters";
 #[test]
 fn delete_image_refuses_a_name_that_cannot_exist() {
     let host = "begins with a host; if that is this registry's, pass the name without it";
-    let tag = "has a tag or digest, but an image is all of its tags; for one tag, use delete_tag";
+    let tag = "has a tag or digest, but an image is all of its tags; only delete_tag takes a tag";
     let rest = "must be components joined by /, of a-z, 0-9, ., _ and -, with a-z or 0-9 at both ends";
     let long = "a".repeat(256);
     let images = [
@@ -67,13 +67,18 @@ fn delete_image_refuses_a_name_that_cannot_exist() {
         (EMPTY, &[""][..]),
         (WHITESPACE, &[" ", "my registry", "r\n"]),
         (
+            "contains a slash; what follows it belongs to the image name",
+            &["a/b", "my/", "/", "my-registry.kr.ncr.ntruss.com/hello", "https://example.com", "My/A"],
+        ),
+        (
             "is a host; pass the name from the console (a private endpoint does not contain it)",
             &["my-registry.kr.ncr.ntruss.com", "abc123.kr.private-ncr.ntruss.com", ".."],
         ),
         (UPPER, &["My-Registry"]),
+        ("has more than 63 bytes", &[&long]),
         (
-            "must be 1 to 63 of a-z, 0-9 and -, with a-z or 0-9 at both ends",
-            &["-", "r-", "-r", "a_b", "a/b", "host:443", "my%20registry", "r\0", "한국", &long],
+            "must be a-z, 0-9 and -, with a-z or 0-9 at both ends",
+            &["-", "r-", "-r", "a_b", "host:443", "my%20registry", "r\0", "한국"],
         ),
     ];
     for (why, names) in registries {
@@ -88,9 +93,10 @@ fn delete_image_refuses_a_name_that_cannot_exist() {
     let tags = [
         (EMPTY, &[""][..]),
         (WHITESPACE, &[" ", "1.0 "]),
+        ("has more than 128 bytes", &[&long]),
         (
-            "must be at most 128 letters, digits, ., _ and - (no digest), not beginning with . or -",
-            &[".", "..", ".a", "-a", "a/b", "%2e", "sha256:00", "hello:1.0", "한국", "1?", &long],
+            "must be letters, digits, ., _ and - (no digest), not beginning with . or -",
+            &[".", "..", ".a", "-a", "a/b", "%2e", "sha256:00", "hello:1.0", "한국", "1?"],
         ),
     ];
     for (why, names) in tags {

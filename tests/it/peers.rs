@@ -68,6 +68,11 @@ impl Authority {
         }
     }
 
+    /// A server whose certificate is the authority's own.
+    pub fn own_server(&self) -> Arc<ServerConfig> {
+        server_config(&self.certificate, self.issuer.key())
+    }
+
     /// A server for `hosts`, whose certificate is valid between two years.
     pub fn server(&self, hosts: &[&str], years: [i32; 2]) -> Arc<ServerConfig> {
         let hosts: Vec<_> = hosts.iter().map(ToString::to_string).collect();
@@ -75,16 +80,19 @@ impl Authority {
         let [not_before, not_after] = years.map(|year| date_time_ymd(year, 1, 1));
         (params.not_before, params.not_after) = (not_before, not_after);
         let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key.into());
-        Arc::new(config.unwrap())
+        server_config(&params.signed_by(&key, &self.issuer).unwrap(), &key)
     }
+}
+
+fn server_config(certificate: &rcgen::Certificate, key: &KeyPair) -> Arc<ServerConfig> {
+    let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key.into());
+    Arc::new(config.unwrap())
 }
 
 /// The years in which the certificates of most tests are valid.

@@ -10,11 +10,7 @@ const IMAGE: [&str; 3] = ["repositories", "r", "hello/world"];
 /// How reading the details of an image ends with a response, after which the connection is closed.
 fn outcome(bytes: impl Into<Vec<u8>>) -> Result<String, Error> {
     let gateway = Gateway::with(&[]);
-    let bytes = bytes.into();
-    gateway.script(move |exchange| {
-        exchange.send(bytes);
-        Then::Close
-    });
+    gateway.respond_and_close(bytes);
     let client = builder(&gateway).max_attempts(1).build().unwrap();
     client.get(&IMAGE, &[])
 }
@@ -67,7 +63,14 @@ fn image_exists_settles_what_may_have_been_deleted() {
 
 #[test]
 fn get_returns_a_complete_object_of_a_200_alone() {
-    for body in ["{}", " {\"a\":\r\n\"한국\\n\"} \n"] {
+    for body in [
+        "{}",
+        " {\"a\":\r\n\"한국\\n\"} \n",
+        // No errors of the service.
+        r#"{"count":1,"results":[{"name":"a","errorCode":"404"}]}"#,
+        r#"{"returnCode":"0","returnMessage":"success","results":[]}"#,
+        r#"{"error":null,"results":[]}"#,
+    ] {
         assert_eq!(outcome(response("200 OK", "", body)).unwrap(), body);
         let chunk = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
         let chunked = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}");
@@ -82,6 +85,11 @@ fn get_returns_a_complete_object_of_a_200_alone() {
         (UnexpectedResponse, response("200 OK", "", "<html>log in</html>")),
         (UnexpectedResponse, response("200 OK", "", "[{}]")),
         (UnexpectedResponse, response("200 OK", "", "")),
+        // Errors of the service.
+        (UnexpectedResponse, response("200 OK", "", r#"{"error":{"errorCode":"200","message":"Authentication Failed"}}"#)),
+        (UnexpectedResponse, response("200 OK", "", r#" { "responseError":{"returnCode":"404"}}"#)),
+        (UnexpectedResponse, response("200 OK", "", r#"{"errorCode":300}"#)),
+        (UnexpectedResponse, response("200 OK", "", r#"{"returnCode":"500","returnMessage":"..."}"#)),
         (UnexpectedResponse, response("201 Created", "", "{}")),
         (UnexpectedResponse, response("203 Odd", "", "{}")),
         (UnexpectedResponse, response("206 Partial Content", "", "{}")),
@@ -115,11 +123,7 @@ fn get_has_the_attempts_of_a_deletion() {
     ];
     in_parallel(&rows, |bytes| {
         let gateway = Gateway::with(&["r/hello/world"]);
-        let start = bytes.clone();
-        gateway.script(move |exchange| {
-            exchange.send(start);
-            Then::Close
-        });
+        gateway.respond_and_close(bytes.clone());
         client(&gateway).get(&IMAGE, &[]).unwrap();
         assert_eq!(gateway.requests().len(), 2, "{bytes}");
     });

@@ -23,6 +23,8 @@ fn classify_error_is_one_table() {
         (E::Other("a bespoke connector".into()), K::Transport),
         (E::ConnectProxyFailed("proxy server responded 403/403".into()), K::Transport),
         (E::ConnectProxyFailed("proxy server responded 407/407".into()), K::UnexpectedResponse),
+        // As macOS and Windows say it.
+        (E::Io(io::Error::other("invalid peer certificate: Expired")), K::UnexpectedResponse),
         (E::Tls("invalid dns name"), K::InvalidInput),
         #[cfg(feature = "rustls")]
         (E::Rustls(rustls::Error::General("no roots".into())), K::InvalidInput),
@@ -100,11 +102,11 @@ fn parse_retry_after_takes_whole_seconds_alone() {
     }
 }
 
-/// In milliseconds: the retry, the wait that the service asks for, and the bounds of the wait.
+/// In milliseconds: the failed attempts, the wait that the service asks for, and the bounds of the wait.
 #[test]
 fn wait_before_retry_doubles_and_obeys() {
     let ms = Duration::from_millis;
-    for (retry, asked, low, high) in [
+    for (attempts, asked, low, high) in [
         (1, 0, 500, 1000),
         (2, 0, 1000, 2000),
         (3, 0, 2000, 4000),
@@ -117,12 +119,36 @@ fn wait_before_retry_doubles_and_obeys() {
         (4, 8001, 8001, 8001),
     ] {
         for _ in 0..100 {
-            let wait = wait_before_retry(retry, ms(asked));
+            let wait = wait_before_retry(attempts, ms(asked));
             assert!(
                 (ms(low)..=ms(high)).contains(&wait),
-                "{retry}, {asked}: {wait:?}"
+                "{attempts}, {asked}: {wait:?}"
             );
         }
+    }
+}
+
+fn client_of(timeout: Duration) -> Client {
+    let credentials = Credentials::new("a", "s").unwrap();
+    let client = Client::new(Region::Korea, credentials);
+    Client { timeout, ..client }
+}
+
+/// In milliseconds: the timeout, the time that has passed, and whether a retry may still begin.
+#[test]
+fn has_time_for_retry_until_the_last_quarter() {
+    let ms = Duration::from_millis;
+    for (timeout, elapsed, expected) in [
+        (60_000, 0, true),
+        (60_000, 45_000, true),
+        (60_000, 45_001, false),
+        (3000, 2250, true),
+        (3000, 2251, false),
+        (3000, 4000, false),
+    ] {
+        let client = client_of(ms(timeout));
+        let has_time = client.has_time_for_retry(ms(elapsed));
+        assert_eq!(has_time, expected, "{timeout}, {elapsed}");
     }
 }
 
@@ -131,7 +157,6 @@ fn wait_before_retry_doubles_and_obeys() {
 #[test]
 fn time_for_attempt_is_half_of_the_timeout_or_all_that_is_left() {
     let ms = Duration::from_millis;
-    let credentials = Credentials::new("a", "s").unwrap();
     for (timeout, attempt, elapsed, expected) in [
         (60_000, 1, 0, 30_000),
         (60_000, 2, 1000, 30_000),
@@ -142,12 +167,7 @@ fn time_for_attempt_is_half_of_the_timeout_or_all_that_is_left() {
         (3999, 1, 0, 3999),
         (3999, 2, 1000, 2999),
     ] {
-        let client = Client::new(Region::Korea, credentials.clone());
-        let client = Client {
-            timeout: ms(timeout),
-            ..client
-        };
-        let time = client.time_for_attempt(attempt, ms(elapsed));
+        let time = client_of(ms(timeout)).time_for_attempt(attempt, ms(elapsed));
         assert_eq!(time, ms(expected), "{timeout}, {attempt}, {elapsed}");
     }
 }
