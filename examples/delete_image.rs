@@ -5,11 +5,12 @@
 use std::io::{self, Write};
 use std::{env, process::ExitCode};
 
-use ncloud_container_registry::{Client, Error};
+use ncloud_container_registry::{Client, Error, ErrorKind};
 
 const HELP: &str = "\
 usage: delete_image [--dry-run] [--if-exists] REGISTRY IMAGE...
-Deletes images, each with all of its tags. This cannot be undone. All names are checked first.
+Deletes images, each with all of its tags. This cannot be undone. All names are checked first. It
+ends at the first 401 or 429, after which no further name can succeed.
   --dry-run    show which URL each deletion would be sent to, and send nothing
   --if-exists  a missing image, or a misspelt registry, is not a failure
 Keys:   NCLOUD_ACCESS_KEY_ID and NCLOUD_SECRET_ACCESS_KEY, or ~/.ncloud/configure (NCLOUD_PROFILE)
@@ -46,7 +47,7 @@ fn main() -> ExitCode {
         }
     };
     let mut status = ExitCode::SUCCESS;
-    for (image, url) in images.iter().zip(urls) {
+    for (tried, (image, url)) in (1..).zip(images.iter().zip(urls)) {
         let done = if is_given("--dry-run") {
             Ok(format!("would delete {registry}/{image}: DELETE {url}"))
         } else if is_given("--if-exists") {
@@ -65,6 +66,14 @@ fn main() -> ExitCode {
             Err(error) => {
                 eprintln!("{error}");
                 status = ExitCode::FAILURE;
+                if matches!(
+                    error.kind(),
+                    ErrorKind::Unauthorized | ErrorKind::RateLimited
+                ) {
+                    let untried = images.len() - tried;
+                    eprintln!("{untried} of {} images were not tried", images.len());
+                    break;
+                }
             }
         }
     }

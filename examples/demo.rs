@@ -14,7 +14,7 @@ mod gateway;
 const FOR_REAL: &str = "\
 Now for real. Set your keys and your region, check the URL in a dry run, then delete:
     export NCLOUD_ACCESS_KEY_ID=... NCLOUD_SECRET_ACCESS_KEY=... NCLOUD_REGION=KR
-    cargo run --example list_images -- my-registry
+    cargo run --example clean_up -- my-registry
     cargo run --example delete_image -- --dry-run my-registry hello/world
     cargo run --example delete_image -- my-registry hello/world";
 

@@ -261,16 +261,26 @@ impl Client {
 
     /// Sends a `GET` request and returns the body of the response, a JSON object.
     ///
-    /// `path` has the segments below the API URL, `query` the parameters, both unencoded. Under v2,
-    /// images are listed in pages (`page` from 1, `pagesize`): objects with `count`, `results`
-    /// (each with `name` and `last_updated`, in milliseconds since 1970) and `next` (the next
-    /// page's number, or null). A deletion moves images between pages, so read all pages first, as
-    /// the example `list_images` does. For v3, see the vendor's reference. Retries and timeout are
-    /// those of a deletion.
+    /// `path` has the segments below the API URL, `query` the parameters, both unencoded. Lists come
+    /// in pages:
+    ///
+    /// | | API v2 | API v3 |
+    /// | --- | --- | --- |
+    /// | images | `repositories`, registry | `registries`, registry, `images` |
+    /// | tags | `repositories`, registry, image, `tags` | see the vendor's reference |
+    /// | parameters | `page` from 1, `pagesize` | `pageNo` from 0, `pageSize` |
+    ///
+    /// A page of v2 has `count` (of all pages), `next` (the next page's number, or null) and
+    /// `results`: images with `name` and `last_updated` (milliseconds since 1970), or tags with
+    /// these and `digest`. A push or a deletion in the meantime repeats an item or leaves one out:
+    /// read all pages, refuse a repeated name, and compare with `count`, as the example `clean_up`
+    /// does. Retries and timeout are those of a deletion.
     ///
     /// Sources: [Get image
-    /// list](https://api.ncloud-docs.com/docs/en/containerregistry-getimagelist), [Get image
-    /// details](https://api.ncloud-docs.com/docs/en/containerregistry-getimagedetail).
+    /// list](https://api.ncloud-docs.com/docs/en/containerregistry-getimagelist), Get image tag
+    /// list, [Get image
+    /// details](https://api.ncloud-docs.com/docs/en/containerregistry-getimagedetail), and the
+    /// vendor's reference of API v3.
     ///
     /// # Errors
     ///

@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::gateway::{ACCESS_KEY, Gateway, Request, SECRET_KEY, response};
+use crate::gateway::{
+    ACCESS_KEY, Gateway, Images, Request, SECRET_KEY, Tag, Then, response, serve,
+};
 
 /// Where Cargo puts examples: beside the folder of the test's own executable. One that is older
 /// than what it is built from would be tested in its place: `cargo test --test it` builds no
@@ -65,8 +67,8 @@ fn delete(gateway: &Gateway, arguments: &[&str]) -> (i32, String, String) {
 }
 
 #[track_caller]
-fn list(gateway: &Gateway, arguments: &[&str]) -> (i32, String, String) {
-    run_at(gateway, "list_images", arguments)
+fn clean_up(gateway: &Gateway, arguments: &[&str]) -> (i32, String, String) {
+    run_at(gateway, "clean_up", arguments)
 }
 
 #[test]
@@ -116,6 +118,30 @@ fn delete_image_goes_on_after_a_failure() {
     assert!(second.starts_with("r/no was not found: 404"), "{err}");
 }
 
+/// No further name can succeed, and each would send again what was just refused.
+#[test]
+fn delete_image_ends_at_the_first_401_or_429() {
+    for (status, tried) in [
+        ("401 Unauthorized", 2),
+        ("429 Slow Down", 2),
+        ("429 Slow Down", 4),
+    ] {
+        let gateway = Gateway::with(&["r/a", "r/b", "r/c", "r/d"]);
+        for _ in 1..tried {
+            gateway.script(serve);
+        }
+        gateway.respond(response(status, "Retry-After: 3600\r\n", ""));
+        let (code, out, err) = delete(&gateway, &["r", "a", "b", "c", "d"]);
+        assert_eq!((code, out.lines().count()), (1, tried - 1), "{status}");
+        let end = format!("\n{} of 4 images were not tried\n", 4 - tried);
+        assert!(
+            err.contains(status.get(..3).unwrap()) && err.ends_with(&end),
+            "{err}"
+        );
+        assert_eq!(gateway.requests().len(), tried, "{status}");
+    }
+}
+
 #[test]
 fn delete_image_checks_every_name_before_it_deletes() {
     let gateway = Gateway::with(&["r/hello/moon"]);
@@ -155,7 +181,7 @@ fn delete_image_dry_run_shows_the_url_and_sends_nothing() {
 
 #[rustfmt::skip] // one row a line
 #[test]
-fn delete_image_and_list_images_show_their_usage() {
+fn delete_image_and_clean_up_show_their_usage() {
     let gateway = Gateway::with(&["r/a"]);
     let wrong = [
         ("delete_image", &[][..]),
@@ -164,18 +190,34 @@ fn delete_image_and_list_images_show_their_usage() {
         ("delete_image", &["--force", "r", "a"]),
         ("delete_image", &["r", "a", "-x"]),
         ("delete_image", &["--", "r", "a"]),
-        ("list_images", &[]),
-        ("list_images", &[""]),
-        ("list_images", &["r", ""]),
-        ("list_images", &["r", "a", "b"]),
-        ("list_images", &["--all"]),
+        ("clean_up", &[]),
+        ("clean_up", &[""]),
+        ("clean_up", &["r", ""]),
+        ("clean_up", &["r", "a", "b"]),
+        ("clean_up", &["--all", "r"]),
+        // As with an $IMAGE that is unset: the tags were meant, and not the images.
+        ("clean_up", &["--keep", "3", "r"]),
+        ("clean_up", &["--keep", "3", "--delete", "r"]),
+        ("clean_up", &["--keep", "3", "--delete", "r", ""]),
+        ("clean_up", &["--images", "--keep", "3", "--delete", "r", "a"]),
+        ("clean_up", &["--images", "--keep", "3", "--delete", "r", ""]),
+        ("clean_up", &["--images", "r", "a"]),
+        ("clean_up", &["--delete", "r", "a"]),
+        ("clean_up", &["--images", "--delete", "r"]),
+        ("clean_up", &["--keep", "0", "r", "a"]),
+        ("clean_up", &["--keep", "0", "--delete", "r", "a"]),
+        ("clean_up", &["--keep", "-1", "--delete", "r", "a"]),
+        ("clean_up", &["--keep", "x", "--delete", "r", "a"]),
+        ("clean_up", &["--keep", "--delete", "r", "a"]),
+        ("clean_up", &["--keep", "3", "--keep", "1", "--delete", "r", "a"]),
+        ("clean_up", &["r", "a", "--keep"]),
     ];
     for (example, arguments) in wrong {
         let (status, out, err) = run_at(&gateway, example, arguments);
         assert_eq!((status, &*out), (2, ""), "{arguments:?}");
         assert!(err.starts_with(&format!("usage: {example} ")), "{err}");
     }
-    for (example, flag) in [("delete_image", "--help"), ("delete_image", "-h"), ("list_images", "--help"), ("list_images", "-h")] {
+    for (example, flag) in [("delete_image", "--help"), ("delete_image", "-h"), ("clean_up", "--help"), ("clean_up", "-h")] {
         let (status, out, err) = run(example, &[], &[flag]);
         assert_eq!((status, &*err), (0, ""));
         assert!(out.starts_with(&format!("usage: {example} ")), "{out}");
@@ -184,10 +226,10 @@ fn delete_image_and_list_images_show_their_usage() {
 }
 
 #[test]
-fn delete_image_and_list_images_tell_wrong_settings_in_a_line() {
+fn delete_image_and_clean_up_tell_wrong_settings_in_a_line() {
     for (example, arguments) in [
         ("delete_image", &["--dry-run", "r", "a"][..]),
-        ("list_images", &["r"]),
+        ("clean_up", &["r"]),
     ] {
         let (status, out, err) = run(example, &KEYS, arguments);
         assert_eq!((status, &*out), (2, ""));
@@ -195,112 +237,390 @@ fn delete_image_and_list_images_tell_wrong_settings_in_a_line() {
     }
 }
 
-/// A gateway with more than two pages of images, and their names.
-fn large_registry() -> (Gateway, Vec<String>) {
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// The time so many days ago, and half a day before that: an age does not change while a test runs.
+fn days_ago(days: u64) -> u64 {
+    let now_ms = UNIX_EPOCH.elapsed().unwrap().as_millis();
+    u64::try_from(now_ms).unwrap() - days * DAY_MS - DAY_MS / 2
+}
+
+/// A gateway with 250 images of one tag, and an image `all` with those 250 tags. A name tells the age
+/// in days, which the order of names does not follow.
+fn large_registry() -> Gateway {
     let gateway = Gateway::with(&["other/x"]);
-    let mut names: Vec<_> = (0..250)
-        .map(|number| format!("team-{}/app-{number:03}", number % 2))
-        .collect();
-    let images: Vec<_> = names.iter().map(|name| format!("r/{name}")).collect();
-    gateway.put(images);
-    names.sort();
-    (gateway, names)
+    for number in 0..250 {
+        let days = number * 7 % 250;
+        let (name, tag) = (
+            format!("{number:03}-{days}"),
+            Tag::new(days_ago(days), format!("sha256:{number}")),
+        );
+        gateway.put_tag(&format!("r/{name}"), "latest", tag.clone());
+        gateway.put_tag("s/all", name, tag);
+    }
+    gateway
+}
+
+/// The age that a name of the large registry tells.
+fn age(name: &str) -> u64 {
+    name.split_once('-').unwrap().1.parse().unwrap()
 }
 
 #[test]
-fn list_images_prints_each_image_of_one_registry_once() {
-    let (gateway, names) = large_registry();
-    for (arguments, prefix) in [(&["r"][..], ""), (&["r", "team-1/"], "team-1/")] {
-        let (status, out, err) = list(&gateway, arguments);
-        let is_wanted = |name: &&String| name.starts_with(prefix);
-        let expected: Vec<_> = names.iter().filter(is_wanted).collect();
-        assert_eq!((status, &*err), (0, ""));
-        assert_eq!(out.lines().collect::<Vec<_>>(), expected);
+fn clean_up_lists_everything_once_and_the_newest_first() {
+    let gateway = large_registry();
+    for arguments in [&["r"][..], &["--images", "r"], &["s", "all"]] {
+        for keep in [None, Some(100)] {
+            let number = keep.unwrap_or(0).to_string();
+            let options = keep.map_or(vec![], |_| vec!["--keep", &number]);
+            let arguments = [&options, arguments].concat();
+            if arguments == ["--keep", "100", "r"] {
+                continue; // which is wrong usage
+            }
+            let (status, out, err) = clean_up(&gateway, &arguments);
+            assert_eq!((status, &*err), (0, ""));
+            let lines: Vec<_> = out.lines().collect();
+            assert_eq!(lines.len(), 250);
+            for (days, line) in (0..).zip(lines) {
+                let name = line.split('\t').next().unwrap();
+                let unit = if days == 1 { "day" } else { "days" };
+                let fate = match keep {
+                    None => "",
+                    Some(keep) if days < keep => "\tkept",
+                    Some(_) => "\told",
+                };
+                assert_eq!(line, format!("{name}\t{days} {unit}{fate}"));
+                assert_eq!(age(name), days);
+            }
+        }
     }
     let requests = gateway.requests();
-    let targets: Vec<_> = requests.iter().map(Request::target).collect();
-    let pages = [1, 2, 3, 1, 2, 3];
-    let page = |page| format!("/ncr/api/v2/repositories/r?page={page}&pagesize=100");
-    assert_eq!(targets, pages.map(page));
-    assert_eq!(gateway.connections(), 2, "one for each list");
-    assert_eq!(gateway.images().len(), 251);
+    let targets = requests
+        .iter()
+        .map(|request| request.target().split_once("?page=").unwrap());
+    let (images, tags) = (
+        "/ncr/api/v2/repositories/r",
+        "/ncr/api/v2/repositories/s/all/tags",
+    );
+    let pages = |list| ["1", "2", "3"].map(|page| (list, page));
+    let expected = [
+        pages(images),
+        pages(images),
+        pages(images),
+        pages(tags),
+        pages(tags),
+    ]
+    .concat();
+    let targets: Vec<_> = targets
+        .map(|(list, query)| (list, query.strip_suffix("&pagesize=100").unwrap()))
+        .collect();
+    assert_eq!(targets, expected);
+    assert_eq!(gateway.images().len(), 252);
 }
 
-/// A reader may go away, as `head` does; a list that cannot be written is not complete.
+#[test]
+fn clean_up_deletes_the_old_ones_the_oldest_first() {
+    for (arguments, path) in [
+        (&["--keep", "5", "--delete", "s", "all"][..], "/s/all/tags/"),
+        (&["--images", "--delete", "r", "--keep", "5"], "/r/"),
+    ] {
+        let gateway = large_registry();
+        let (status, out, err) = clean_up(&gateway, arguments);
+        assert_eq!((status, &*err), (0, ""));
+        let deleted: Vec<_> = out
+            .lines()
+            .map(|line| line.strip_prefix("deleted ").unwrap())
+            .collect();
+        let ages: Vec<_> = deleted.iter().map(|name| age(name)).collect();
+        assert_eq!(ages, (5..250).rev().collect::<Vec<_>>());
+        let requests = gateway.requests();
+        let lines = requests.iter().skip(3).map(Request::line);
+        let expected = deleted
+            .iter()
+            .map(|name| format!("DELETE /ncr/api/v2/repositories{path}{name} HTTP/1.1"));
+        assert_eq!(lines.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+        assert_eq!(gateway.connections(), 1);
+        let left = if path == "/r/" {
+            gateway.images()
+        } else {
+            gateway.tags("s/all")
+        };
+        let mut ages: Vec<_> = left
+            .iter()
+            .filter_map(|name| Some(age(name.split_once('-').map(|_| name)?)))
+            .collect();
+        ages.sort_unstable();
+        assert_eq!(ages, [0, 1, 2, 3, 4]);
+    }
+    // Fewer than are kept.
+    let gateway = Gateway::with(&["r/a"]);
+    let (status, out, err) = clean_up(&gateway, &["--images", "--keep", "2", "--delete", "r"]);
+    assert_eq!((status, &*out, &*err), (0, "", ""));
+}
+
+/// The image `r/i` with tags, each with its age in days, its digest, and those of its images.
+fn image_of(tags: &[(&str, u64, &str, &[&str])]) -> Gateway {
+    let gateway = Gateway::with(&[]);
+    for (name, days, digest, images) in tags {
+        let mut tag = Tag::new(days * DAY_MS, *digest);
+        tag.images = images.iter().map(ToString::to_string).collect();
+        gateway.put_tag("r/i", *name, tag);
+    }
+    gateway
+}
+
+/// Which tags of [`image_of`] are left when the newest are kept.
+#[track_caller]
+fn left(keep: &str, tags: &[(&str, u64, &str, &[&str])]) -> Vec<String> {
+    let gateway = image_of(tags);
+    let (status, out, err) = clean_up(&gateway, &["--keep", keep, "--delete", "r", "i"]);
+    let left = gateway.tags("r/i");
+    assert_eq!((status, &*err), (0, ""));
+    assert_eq!(out.lines().count(), tags.len() - left.len(), "{out}");
+    left
+}
+
+#[rustfmt::skip] // one row a line
+#[test]
+fn clean_up_keeps_what_is_as_new_as_the_last_that_is_kept() {
+    let tags: [(&str, u64, &str, &[&str]); 6] = [
+        ("v10", 7, "a", &[]), ("v1", 7, "b", &[]), ("v2", 7, "c", &[]), ("v3", 7, "d", &[]), ("v4", 8, "e", &[]), ("v0", 6, "f", &[]),
+    ];
+    assert_eq!(left("1", &tags), ["v4"]);
+    assert_eq!(left("2", &tags), ["v1", "v10", "v2", "v3", "v4"]);
+    assert_eq!(left("5", &tags), ["v1", "v10", "v2", "v3", "v4"]);
+    assert_eq!(left("6", &tags).len(), 6);
+}
+
+/// What else a digest is called by in a registry of the Docker distribution's kind is gone with it.
+#[rustfmt::skip] // one row a line
+#[test]
+fn clean_up_keeps_a_tag_whose_digest_stands_in_a_kept_one() {
+    // Tags of the same digest, and digests that only begin alike.
+    assert_eq!(left("1", &[("latest", 9, "sha256:1", &[]), ("v1", 3, "sha256:1", &[]), ("v0", 2, "sha256:12", &[]), ("v", 1, "sha256:", &[])]), ["latest", "v1"]);
+    // The parts of an index of two platforms, and those of one that is itself kept for its digest.
+    assert_eq!(
+        left("1", &[
+            ("v2", 9, "sha256:2", &["sha256:2a", "sha256:2b"]), ("v2-arm", 3, "sha256:2b", &["sha256:2b", "x@sha256:4"]),
+            ("v2-amd", 2, "sha256:2a", &["sha256:2a"]), ("v1", 5, "sha256:1", &["sha256:1a"]), ("v1-amd", 1, "sha256:1a", &[]),
+            ("v2-arm-v7", 1, "sha256:4", &[]),
+        ]),
+        ["v2", "v2-amd", "v2-arm", "v2-arm-v7"],
+    );
+    // Without a digest, nothing of this is known.
+    for digest in ["", " ", "sha256:1/2"] {
+        let gateway = image_of(&[("b", 9, "sha256:1", &[]), ("a", 1, digest, &[])]);
+        for options in [&["--keep", "1"][..], &["--keep", "1", "--delete"]] {
+            let (status, out, err) = clean_up(&gateway, &[options, &["r", "i"]].concat());
+            assert_eq!((status, &*out, &*err), (2, "", "the tag \"a\" has no digest\n"));
+        }
+        assert_eq!(clean_up(&gateway, &["r", "i"]).0, 0);
+        assert_eq!(gateway.tags("r/i"), ["a", "b"]);
+    }
+}
+
+#[track_caller]
+fn assert_incomplete(pages: &[&str], flaw: &str) {
+    let arguments = ["--images", "--keep", "1", "--delete", "r"];
+    for options in [&arguments[..], &["r"]] {
+        let gateway = Gateway::with(&["r/a", "r/b", "r/c"]);
+        for page in pages {
+            gateway.respond(response("200 OK", "", page));
+        }
+        let (status, out, err) = clean_up(&gateway, options);
+        let expected = format!(
+            "page {} of repositories/r: {flaw}; run it again\n",
+            pages.len()
+        );
+        assert_eq!(
+            (status, &*out, &*err),
+            (2, "", &*expected),
+            "{:?}",
+            pages.last()
+        );
+        assert_eq!(gateway.requests().len(), pages.len());
+    }
+}
+
+/// A list is complete or an error, and nothing is deleted.
+#[rustfmt::skip] // one row a line
+#[test]
+fn clean_up_ends_if_a_list_is_not_complete() {
+    let first = r#"{"count":3,"next":2,"results":[{"name":"a","last_updated":9},{"name":"b","last_updated":8}]}"#;
+    for (flaw, second) in [
+        ("it is no page of a list", r#"{"next":null,"results":[{"name":"c","last_updated":7}]}"#),
+        ("it is no page of a list", r#"{"count":"3","next":null,"results":[{"name":"c","last_updated":7}]}"#),
+        ("it is no page of a list", r#"{"count":3,"next":null}"#),
+        ("it is no page of a list", r#"{"count":3,"next":null,"results":null}"#),
+        ("its count has changed", r#"{"count":2,"next":null,"results":[]}"#),
+        ("its count has changed", r#"{"count":4,"next":3,"results":[{"name":"c","last_updated":7}]}"#),
+        ("an item has no name or no time", r#"{"count":3,"next":null,"results":[{"last_updated":7}]}"#),
+        ("an item has no name or no time", r#"{"count":3,"next":null,"results":[{"name":7,"last_updated":7}]}"#),
+        ("an item has no name or no time", r#"{"count":3,"next":null,"results":[{"name":"","last_updated":7}]}"#),
+        ("an item has no name or no time", r#"{"count":3,"next":null,"results":[{"name":"c"}]}"#),
+        ("an item has no name or no time", r#"{"count":3,"next":null,"results":[{"name":"c","last_updated":"7"}]}"#),
+        ("an item has no name or no time", r#"{"count":3,"next":null,"results":[{"name":"c","last_updated":null}]}"#),
+        ("an item has no name or no time", r#"{"count":3,"next":null,"results":["c"]}"#),
+        ("a name comes twice", r#"{"count":3,"next":null,"results":[{"name":"a","last_updated":7}]}"#),
+        ("it has more items than its count", r#"{"count":3,"next":null,"results":[{"name":"c","last_updated":7},{"name":"d","last_updated":7}]}"#),
+        ("it has more items than its count", r#"{"count":3,"next":3,"results":[{"name":"c","last_updated":7},{"name":"d","last_updated":7}]}"#),
+        ("it has fewer items than its count", r#"{"count":3,"next":null,"results":[]}"#),
+        ("it leads nowhere", r#"{"count":3,"next":3,"results":[]}"#),
+        ("it leads nowhere", r#"{"count":3,"next":2,"results":[{"name":"c","last_updated":7}]}"#),
+        ("it leads nowhere", r#"{"count":3,"next":"3","results":[{"name":"c","last_updated":7}]}"#),
+    ] {
+        assert_incomplete(&[first, second], flaw);
+    }
+    let third = r#"{"count":3,"next":4,"results":[]}"#;
+    let second = r#"{"count":3,"next":3,"results":[{"name":"c","last_updated":7}]}"#;
+    assert_incomplete(&[first, second, third], "it leads nowhere");
+    let endless = r#"{"count":100001,"next":2,"results":[{"name":"a","last_updated":9}]}"#;
+    assert_incomplete(&[endless], "it counts more than 100,000 items");
+}
+
+/// Whatever the service claims, and however small its pages are.
+#[test]
+fn clean_up_reads_no_list_without_end() {
+    let gateway = Gateway::start(|exchange| {
+        let (_, query) = exchange.request.target().split_once("?page=").unwrap();
+        let page: usize = query.split('&').next().unwrap().parse().unwrap();
+        let item = format!(r#"{{"name":"{page}","last_updated":{page}}}"#);
+        let page = format!(r#"{{"count":300,"next":{},"results":[{item}]}}"#, page + 1);
+        exchange.send(response("200 OK", "", &page));
+        Then::KeepAlive
+    });
+    let (status, out, err) = clean_up(&gateway, &["--images", "--keep", "1", "--delete", "r"]);
+    let expected = "page 301 of repositories/r: it has more items than its count; run it again\n";
+    assert_eq!((status, &*out, &*err), (2, "", expected));
+}
+
+/// Each change shifts the list under the reader, by a page of which an item is told twice or never.
+#[test]
+fn clean_up_deletes_nothing_if_the_list_changes_between_two_pages() {
+    let changes: [(&str, fn(&mut Images)); 3] = [
+        ("deleted", |images| drop(images.remove("r/000-0"))),
+        ("pushed in front", |images| {
+            let tags = [("latest".to_owned(), Tag::new(days_ago(0) + 1, "sha256:new"))];
+            images.insert("r/new-0".to_owned(), tags.into());
+        }),
+        ("moved to the front", |images| {
+            let oldest = images.get_mut("r/107-249").unwrap();
+            oldest.get_mut("latest").unwrap().last_updated = days_ago(0) + 1;
+        }),
+    ];
+    for (what, change) in changes {
+        let gateway = large_registry();
+        gateway.script(serve);
+        gateway.script(move |exchange| {
+            change(&mut exchange.images());
+            serve(exchange)
+        });
+        let (status, out, err) = clean_up(&gateway, &["--images", "--keep", "5", "--delete", "r"]);
+        assert_eq!((status, &*out), (2, ""), "{what}");
+        let flaws = ["its count has changed", "a name comes twice"];
+        assert!(flaws.iter().any(|flaw| err.contains(flaw)), "{what}: {err}");
+        let requests = gateway.requests();
+        assert!(
+            requests
+                .iter()
+                .all(|request| request.line().starts_with("GET ")),
+            "{what}"
+        );
+    }
+}
+
+/// Of three old tags, the second one's deletion ends in each way.
+#[rustfmt::skip] // one row a line
+#[test]
+fn clean_up_says_deleted_for_what_was_deleted_and_ends_at_an_error() {
+    let tags: [(&str, u64, &str, &[&str]); 4] = [("d", 9, "d", &[]), ("c", 3, "c", &[]), ("b", 2, "b", &[]), ("a", 1, "a", &[])];
+    let service = r#"{"error":{"errorCode":"404","message":"Not Found"}}"#;
+    for (bytes, goes_on) in [
+        (response("404 Not Found", "", service), true),
+        // A gateway's.
+        (response("404 Not Found", "", ""), true),
+        (response("404 Not Found", "", "default backend - 404"), false),
+        (response("403 Forbidden", "", ""), false),
+        (response("401 Unauthorized", "", ""), false),
+        (response("429 Slow Down", "Retry-After: 3600\r\n", ""), false),
+        (response("503 Busy", "Retry-After: 3600\r\n", ""), false),
+        (response("202 Accepted", "", ""), false),
+    ] {
+        let gateway = image_of(&tags);
+        for _ in 0..2 {
+            gateway.script(serve);
+        }
+        gateway.respond(bytes.clone());
+        let (status, out, err) = clean_up(&gateway, &["--keep", "1", "--delete", "r", "i"]);
+        let expected = if goes_on { "deleted a\ndeleted c\n" } else { "deleted a\n" };
+        assert_eq!((status, &*out), (1, expected), "{bytes}");
+        assert!(err.starts_with("r/i:b ") && err.lines().count() == 1, "{err}");
+        assert_eq!(gateway.tags("r/i"), if goes_on { &["b", "d"][..] } else { &["b", "c", "d"] });
+    }
+    // An empty 404 of a gateway for each is no deletion.
+    let gateway = Gateway::with(&["r/a", "r/b", "r/c"]);
+    gateway.put_tag("r/d", "latest", Tag::new(days_ago(0), "d"));
+    gateway.script(serve);
+    for _ in 0..3 {
+        gateway.respond(response("404 Not Found", "", ""));
+    }
+    let (status, out, err) = clean_up(&gateway, &["--images", "--keep", "1", "--delete", "r"]);
+    assert_eq!((status, &*out, err.lines().count()), (1, "", 3), "{err}");
+    assert_eq!(gateway.images().len(), 4);
+}
+
+/// A reader may go away, as `head` does; a list that cannot be written is not complete. What is
+/// deleted is deleted, whoever reads of it.
 #[cfg(target_os = "linux")]
 #[test]
-fn list_images_fails_if_the_list_cannot_be_written() {
-    let (gateway, _) = large_registry();
+fn clean_up_fails_if_the_list_cannot_be_written() {
+    let gateway = large_registry();
     let url = gateway.url();
     let environment = [KEYS[0], KEYS[1], ("NCR_API_URL", &*url)];
-    let full = std::fs::File::options()
-        .write(true)
-        .open("/dev/full")
-        .unwrap();
-    let mut reader = Command::new("true").stdin(Stdio::piped()).spawn().unwrap();
-    let closed = reader.stdin.take().unwrap();
-    reader.wait().unwrap();
-    for (stdout, expected) in [(Stdio::from(full), 2), (Stdio::from(closed), 0)] {
-        let mut command = command("list_images", &environment, &["r"]);
+    let full = || {
+        std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .unwrap()
+    };
+    let closed = || {
+        let mut reader = Command::new("true").stdin(Stdio::piped()).spawn().unwrap();
+        let closed = reader.stdin.take().unwrap();
+        reader.wait().unwrap();
+        closed
+    };
+    let delete = ["--images", "--keep", "5", "--delete", "r"];
+    for (arguments, stdout, expected) in [
+        (&["r"][..], Stdio::from(full()), 2),
+        (&["r"], closed().into(), 0),
+        (&delete, closed().into(), 0),
+    ] {
+        let mut command = command("clean_up", &environment, arguments);
         let output = command.stdout(stdout).output().unwrap();
         assert_eq!(output.status.code(), Some(expected));
         assert_eq!(output.stderr.is_empty(), expected == 0);
     }
-}
-
-/// As when something is deleted in the meantime, or from a server that has no end.
-#[rustfmt::skip] // one row a line
-#[test]
-fn list_images_prints_a_complete_list_or_an_error() {
-    let first = r#"{"count":2,"next":2,"results":[{"name":"a"}]}"#;
-    for second in [
-        r#"{"count":2,"next":null,"results":[]}"#,
-        r#"{"count":2,"next":3,"results":[]}"#,
-        r#"{"count":2,"next":9,"results":[{"name":"b"}]}"#,
-        r#"{"count":1,"next":null,"results":[{"name":"b"}]}"#,
-        r#"{"count":3,"next":3,"results":[{"name":"b"}]}"#,
-        r#"{"count":2,"next":null,"results":[{"name":"a"},{"name":"b"}]}"#,
-        r#"{"count":2,"next":null,"results":[{"name":"b"},{"name":"c"}]}"#,
-        r#"{"count":2,"next":null,"results":[{}]}"#,
-        r#"{"count":2,"next":null,"results":[{"name":"b\nc"}]}"#,
-    ] {
-        assert_incomplete(&[first, second], "incomplete list of r on page 2; run it again\n");
-    }
-    let long = format!(r#"{{"count":2,"next":null,"results":[{{"name":"{}"}}]}}"#, "b".repeat(256));
-    assert_incomplete(&[first, &long], "incomplete list of r on page 2; run it again\n");
-    assert_incomplete(&[first, "{}"], "page 2 of r is no list\n");
-    // A page of 1 MiB with as many names as it can hold, and so on.
-    let page = |page: usize| {
-        let names = (0..33_000).map(|number| format!(r#"{{"name":"{page}-{number}"}}"#));
-        let names: Vec<_> = names.collect();
-        format!(r#"{{"count":1e9,"next":{},"results":[{}]}}"#, page + 1, names.join(","))
-    };
-    let pages: Vec<_> = (1..=4).map(page).collect();
-    let pages: Vec<_> = pages.iter().map(String::as_str).collect();
-    assert_incomplete(&pages, "incomplete list of r on page 4; run it again\n");
-}
-
-#[track_caller]
-fn assert_incomplete(pages: &[&str], expected: &str) {
-    let gateway = Gateway::with(&[]);
-    for page in pages {
-        gateway.respond(response("200 OK", "", page));
-    }
-    let (status, out, err) = list(&gateway, &["r"]);
-    assert_eq!(
-        (status, &*out, &*err),
-        (2, "", expected),
-        "{:?}",
-        pages.last()
-    );
-    assert_eq!(gateway.requests().len(), pages.len());
+    assert_eq!(gateway.images().len(), 7);
 }
 
 #[test]
-fn list_images_says_what_the_service_says() {
+fn clean_up_says_what_the_service_says() {
     let gateway = Gateway::with(&["r/a"]);
-    let (status, out, err) = list(&gateway, &["no"]);
-    assert_eq!((status, &*out), (2, ""));
-    let start = "cannot read \"repositories/no\": 404 Not Found from ";
-    assert!(err.starts_with(start), "{err}");
+    for (arguments, name) in [
+        (&["no"][..], "no"),
+        (&["--keep", "1", "--delete", "r", "b/c"], "r/b/c/tags"),
+    ] {
+        let (status, out, err) = clean_up(&gateway, arguments);
+        assert_eq!((status, &*out), (2, ""));
+        let start = format!("cannot read \"repositories/{name}\": 404 Not Found from ");
+        assert!(err.starts_with(&start), "{err}");
+    }
+    // A name is shown as it came, but for what could steer the terminal.
+    let page = r#"{"count":1,"next":null,"results":[{"name":"b\u001b[2J\nc","last_updated":1}]}"#;
+    gateway.respond(response("200 OK", "", page));
+    let (status, out, _) = clean_up(&gateway, &["r"]);
+    assert_eq!(
+        (status, out.split('\t').next()),
+        (0, Some("b\\u{1b}[2J\\nc"))
+    );
 }

@@ -5,7 +5,8 @@
 #![allow(dead_code)] // the examples and the tests each use a part
 #![allow(clippy::unwrap_used)]
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -93,6 +94,11 @@ impl Exchange<'_> {
         self.state.serve(self.request)
     }
 
+    /// What the gateway holds.
+    pub fn images(&self) -> MutexGuard<'_, Images> {
+        lock(&self.state.images)
+    }
+
     /// Writes to the client; false if it has gone away.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         let start: Vec<u8> = bytes.as_ref().iter().take(256).copied().collect();
@@ -118,6 +124,45 @@ type Script = Box<dyn FnOnce(&mut Exchange<'_>) -> Then + Send>;
 type Handler = Box<dyn Fn(&mut Exchange<'_>) -> Then + Send + Sync>;
 type Open = Box<dyn Fn(TcpStream) -> Option<Box<dyn Stream>> + Send + Sync>;
 
+/// Each image, as `registry/image`, with its tags by their names.
+pub type Images = BTreeMap<String, BTreeMap<String, Tag>>;
+
+/// What the service tells of a tag.
+#[derive(Clone, Debug)]
+pub struct Tag {
+    /// In milliseconds since 1970.
+    pub last_updated: u64,
+    pub digest: String,
+    /// The digests of its images, one a platform.
+    pub images: Vec<String>,
+}
+
+impl Tag {
+    pub fn new(last_updated: u64, digest: impl Into<String>) -> Tag {
+        Tag {
+            last_updated,
+            digest: digest.into(),
+            images: Vec::new(),
+        }
+    }
+
+    fn to_json(&self, name: &str) -> String {
+        let Tag {
+            last_updated,
+            digest,
+            images,
+        } = self;
+        let images: Vec<_> = images
+            .iter()
+            .map(|digest| format!(r#"{{"architecture":"amd64","digest":"{digest}"}}"#))
+            .collect();
+        let images = images.join(",");
+        format!(
+            r#"{{"name":"{name}","digest":"{digest}","last_updated":{last_updated},"images":[{images}]}}"#
+        )
+    }
+}
+
 pub struct Gateway {
     address: SocketAddr,
     state: Arc<State>,
@@ -125,15 +170,13 @@ pub struct Gateway {
 }
 
 struct State {
-    /// Each image, as `registry/image`, with its tags.
-    images: Mutex<BTreeMap<String, BTreeSet<String>>>,
+    images: Mutex<Images>,
     requests: Mutex<Vec<Request>>,
     responses: Mutex<Vec<String>>,
     scripts: Mutex<VecDeque<Script>>,
     handler: Handler,
     /// What is done first with each connection; none if that was all.
     open: Open,
-    streams: Mutex<Vec<TcpStream>>,
     connections: AtomicUsize,
     closing: AtomicBool,
 }
@@ -165,7 +208,6 @@ impl Gateway {
             scripts: Mutex::default(),
             handler: Box::new(handler),
             open: Box::new(open),
-            streams: Mutex::default(),
             connections: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
         });
@@ -195,13 +237,19 @@ impl Gateway {
     }
 
     pub fn put(&self, images: impl IntoIterator<Item = impl ToString>) {
-        let mut held = lock(&self.state.images);
         for image in images {
             let image = image.to_string();
             let (name, tag) = image.split_once(':').unwrap_or((&image, "latest"));
-            let tags = held.entry(name.to_owned()).or_default();
-            tags.insert(tag.to_owned());
+            let digest = format!("sha256:{tag}");
+            self.put_tag(name, tag, Tag::new(1_700_000_000_000, digest));
         }
+    }
+
+    /// Pushes a tag, which replaces the one of this name.
+    pub fn put_tag(&self, image: &str, name: impl Into<String>, tag: Tag) {
+        let mut images = lock(&self.state.images);
+        let tags = images.entry(image.to_owned()).or_default();
+        tags.insert(name.into(), tag);
     }
 
     /// The images that the gateway holds, sorted.
@@ -212,7 +260,12 @@ impl Gateway {
     /// The tags of an image, sorted.
     pub fn tags(&self, image: &str) -> Vec<String> {
         let images = lock(&self.state.images);
-        images.get(image).into_iter().flatten().cloned().collect()
+        images
+            .get(image)
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| name.clone())
+            .collect()
     }
 
     /// Every request so far, in the order of arrival.
@@ -291,7 +344,6 @@ pub fn response(status: &str, headers: &str, body: &str) -> String {
 }
 
 fn accept(listener: &TcpListener, state: &Arc<State>) {
-    let mut serving = Vec::new();
     while let Ok((stream, _)) = listener.accept() {
         if state.closing.load(Ordering::SeqCst) {
             break;
@@ -301,22 +353,15 @@ fn accept(listener: &TcpListener, state: &Arc<State>) {
         stream.set_read_timeout(Some(IDLE)).unwrap();
         stream.set_write_timeout(Some(IDLE)).unwrap();
         let state = Arc::clone(state);
-        serving.push(std::thread::spawn(move || {
+        std::thread::spawn(move || {
             if let Some(stream) = (state.open)(stream) {
                 serve_connection(stream, &state);
             }
-        }));
-    }
-    for stream in &*lock(&state.streams) {
-        let _ = stream.shutdown(Shutdown::Both);
-    }
-    for thread in serving {
-        let _ = thread.join();
+        });
     }
 }
 
 fn serve_connection(mut stream: Box<dyn Stream>, state: &State) {
-    lock(&state.streams).push(stream.socket().try_clone().unwrap());
     while let Some(head) = read_head(&mut *stream) {
         let request = Request { head };
         lock(&state.requests).push(request.clone());
@@ -378,23 +423,34 @@ impl State {
         match *segments {
             [registry, name] => {
                 let image = format!("{registry}/{name}");
-                match images.contains_key(&image) {
-                    false => not_found(),
-                    true if !is_deletion => respond("200 OK", &details(registry, name)),
-                    true if is_v3 && query != "cascading=true" => {
+                match images.get(&image) {
+                    None => not_found(),
+                    Some(tags) if !is_deletion => {
+                        respond("200 OK", &details(registry, name, last_updated(tags)))
+                    }
+                    Some(_) if is_v3 && query != "cascading=true" => {
                         let body = error("ResourceInUse", "Conflict", "The image has tags.");
                         respond("409 Conflict", &body)
                     }
-                    true => {
+                    Some(_) => {
                         images.remove(&image);
                         no_content()
                     }
                 }
             }
+            [registry, name, "tags"] if !is_v3 && !is_deletion => {
+                let Some(tags) = images.get(&format!("{registry}/{name}")) else {
+                    return not_found();
+                };
+                let tags = tags
+                    .iter()
+                    .map(|(name, tag)| (tag.last_updated, tag.to_json(name)));
+                respond("200 OK", &list(tags.collect(), query))
+            }
             [registry, name, "tags", tag] if is_deletion => {
                 let image = format!("{registry}/{name}");
                 let tags = images.get_mut(&image);
-                if !tags.is_some_and(|tags| tags.remove(tag)) {
+                if tags.and_then(|tags| tags.remove(tag)).is_none() {
                     return not_found();
                 }
                 if is_v3 {
@@ -404,13 +460,15 @@ impl State {
             }
             [registry] if !is_v3 && !is_deletion => {
                 let prefix = format!("{registry}/");
-                let names = images
-                    .keys()
-                    .filter_map(|image| image.strip_prefix(&prefix));
-                match *names.collect::<Vec<_>>() {
-                    [] => not_found(),
-                    ref names => respond("200 OK", &list(names, registry, query)),
+                let held = images.iter().filter_map(|(image, tags)| {
+                    let (name, last_updated) = (image.strip_prefix(&prefix)?, last_updated(tags));
+                    Some((last_updated, details(registry, name, last_updated)))
+                });
+                let held: Vec<_> = held.collect();
+                if held.is_empty() {
+                    return not_found();
                 }
+                respond("200 OK", &list(held, query))
             }
             _ => {
                 let body = error("300", "Not Found Exception", "URL not found.");
@@ -438,13 +496,22 @@ fn resource(path: &str) -> Option<Vec<String>> {
         .collect()
 }
 
-/// What the service says of an image, as JSON.
-fn details(registry: &str, name: &str) -> String {
-    format!(r#"{{"name":"{name}","namespace":"{registry}","last_updated":1700000000000}}"#)
+/// When the newest tag was pushed.
+fn last_updated(tags: &BTreeMap<String, Tag>) -> u64 {
+    tags.values()
+        .map(|tag| tag.last_updated)
+        .max()
+        .unwrap_or_default()
 }
 
-/// The page of a registry's images that the query asks for, as JSON.
-fn list(names: &[&str], registry: &str, query: &str) -> String {
+/// What the service says of an image, as JSON.
+fn details(registry: &str, name: &str, last_updated: u64) -> String {
+    format!(r#"{{"name":"{name}","namespace":"{registry}","last_updated":{last_updated}}}"#)
+}
+
+/// The page that the query asks for, as JSON, of items with their times, the newest first.
+fn list(mut items: Vec<(u64, String)>, query: &str) -> String {
+    items.sort_by_key(|(last_updated, _)| Reverse(*last_updated));
     let parameter = |name: &str| {
         let value = query
             .split('&')
@@ -455,16 +522,16 @@ fn list(names: &[&str], registry: &str, query: &str) -> String {
         parameter("page").unwrap_or(1),
         parameter("pagesize").unwrap_or(20),
     );
-    let shown = names.iter().skip((page - 1) * size).take(size);
-    let results: Vec<String> = shown.map(|name| details(registry, name)).collect();
-    let next = if names.len() > page * size {
+    let shown = items.iter().skip((page - 1) * size).take(size);
+    let results: Vec<_> = shown.map(|(_, item)| item.as_str()).collect();
+    let next = if items.len() > page * size {
         (page + 1).to_string()
     } else {
         "null".to_owned()
     };
     format!(
         r#"{{"count":{},"next":{next},"previous":null,"results":[{}]}}"#,
-        names.len(),
+        items.len(),
         results.join(",")
     )
 }
