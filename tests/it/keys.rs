@@ -284,8 +284,11 @@ fn from_env_reads_variables_or_else_the_file() {
     const PROFILE: &str = "NCLOUD_PROFILE";
     let home = Home::new(&format!("{}[prod]\n{}", pair("D"), pair("P")));
     let (home, path) = (home.0.to_str().unwrap(), home.0.join(".ncloud").join("configure"));
-    let nowhere = format!("{home}/\n");
-    let not_there = std::fs::read(&nowhere).unwrap_err();
+    // Where a file name can have a line break, it is escaped.
+    let nowhere = format!("{home}/{}", if cfg!(windows) { "no" } else { "\n" });
+    let file_nowhere = PathBuf::from(&nowhere).join(".ncloud").join("configure");
+    let not_there = std::fs::read(&file_nowhere).unwrap_err();
+    let file_nowhere = file_nowhere.display().to_string().replace('\n', "\\n");
     let in_file = |why: &str| format!("no keys in {}: {why}", path.display());
     let differ = |what: &str, names: &str| format!("unusable {what} key: {names} differ, which may mean two accounts; unset one of them");
     let half = |what: &str, name: &str| format!("no {what} key: set {name}; with a key variable set, the key file is not read");
@@ -321,8 +324,8 @@ fn from_env_reads_variables_or_else_the_file() {
         (&[(PROFILE, "prod")], "P false".into()),
         (&[(PROFILE, "depoy")], in_file("no section [depoy]; the file has [DEFAULT], [prod]")),
         (&[(PROFILE, "")], "no keys: NCLOUD_PROFILE is set, but empty; name a section of the key file, or unset it".into()),
-        (&[(HOME, &*nowhere)], format!("{SET_BOTH}, or create {home}/\\n/.ncloud/configure")),
-        (&[(HOME, &*nowhere), (PROFILE, "prod")], format!("no keys in {home}/\\n/.ncloud/configure: {not_there}")),
+        (&[(HOME, &*nowhere)], format!("{SET_BOTH}, or create {file_nowhere}")),
+        (&[(HOME, &*nowhere), (PROFILE, "prod")], format!("no keys in {file_nowhere}: {not_there}")),
         // A home directory that is relative would be one of the current directory's.
         (&[(HOME, "")], SET_BOTH.into()),
         (&[(HOME, ".")], SET_BOTH.into()),

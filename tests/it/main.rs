@@ -12,8 +12,7 @@
 
 use std::ffi::OsStr;
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use ncloud_container_registry::{Client, ClientBuilder, Credentials};
 
@@ -55,37 +54,64 @@ fn client(gateway: &Gateway) -> Client {
     builder(gateway).build().unwrap()
 }
 
-/// Rows mostly wait, so up to 120 run at once. Only one test at a time does this, to stay within
-/// the limit on open files.
+/// A place for a row to run in. Rows mostly wait, so many run at once, those of all tests together.
+/// Each has up to five open files, and a process may have 256 where it has few.
+struct Slot;
+
+static FREE_SLOTS: Mutex<usize> = Mutex::new(30);
+static FREED: Condvar = Condvar::new();
+
+impl Slot {
+    fn free() -> MutexGuard<'static, usize> {
+        FREE_SLOTS.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take() -> Slot {
+        let free = FREED.wait_while(Slot::free(), |free| *free == 0);
+        *free.unwrap_or_else(PoisonError::into_inner) -= 1;
+        Slot
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        *Slot::free() += 1;
+        FREED.notify_one();
+    }
+}
+
 fn in_parallel<T: Sync>(rows: &[T], check: impl Fn(&T) + Sync) {
-    static TURN: Mutex<()> = Mutex::new(());
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        for _ in 0..rows.len().min(120) {
-            scope.spawn(|| {
-                while let Some(row) = rows.get(next.fetch_add(1, Ordering::SeqCst)) {
-                    check(row);
-                }
+        for row in rows {
+            let (slot, check) = (Slot::take(), &check);
+            scope.spawn(move || {
+                let _slot = slot;
+                check(row);
             });
         }
     });
 }
 
 /// Runs the named test again, in a process with `environment` and nothing else in it, and returns
-/// what the closure that it gave to [`if_child`] reported.
+/// what the closure that it gave to [`if_child`] reported. A process has open files of its own.
 #[track_caller]
 fn child<V: AsRef<OsStr>>(test: &str, environment: &[(&str, V)]) -> String {
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env_clear()
+        .envs(std::env::var_os("SystemRoot").map(|root| ("SystemRoot", root))) // for Windows' sockets
         .env("NCR_TEST_CHILD", "1")
         .envs(environment.iter().map(|(name, value)| (name, value)))
         .output()
         .unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
     let report = printed.split_once("<report>");
-    let (_, report) = report.unwrap_or_else(|| panic!("no report: {printed}"));
+    let (_, report) = report.unwrap_or_else(|| {
+        panic!(
+            "no report: {printed}{}",
+            String::from_utf8_lossy(&output.stderr)
+        )
+    });
     report.split_once("</report>").unwrap().0.to_owned()
 }
 

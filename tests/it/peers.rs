@@ -1,9 +1,8 @@
-//! Servers that speak TLS with certificates made here, and proxies that connect everything to one
-//! address.
+//! Servers that speak TLS with certificates made here, and a proxy.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
 use ncloud_container_registry::ClientBuilder;
@@ -164,14 +163,13 @@ pub const ROUTES: [Route; 4] = [Route::Direct, Route::Connect, Route::Socks5, Ro
 impl Route {
     /// The builder of a client that trusts our authority and no other, and takes this way.
     pub fn to(self, address: SocketAddr) -> ClientBuilder {
-        let proxy = || Tunnels::to(address).address;
+        let (address, port) = (address.to_string(), address.port());
+        let name = format!("{NAME}:{port}");
         match self {
-            Route::Direct => tls_builder(&address.to_string(), None),
-            Route::Connect => tls_builder(NAME, Some(&format!("http://{}", proxy()))),
-            Route::Socks5 => {
-                tls_builder(&address.to_string(), Some(&format!("socks5://{}", proxy())))
-            }
-            Route::Socks5h => tls_builder(NAME, Some(&format!("socks5h://{}", proxy()))),
+            Route::Direct => tls_builder(&address, None),
+            Route::Connect => tls_builder(&name, Some(&format!("http://{}", proxy()))),
+            Route::Socks5 => tls_builder(&address, Some(&format!("socks5://{}", proxy()))),
+            Route::Socks5h => tls_builder(&name, Some(&format!("socks5h://{}", proxy()))),
         }
     }
 }
@@ -191,65 +189,54 @@ pub fn tls_builder(host: &str, proxy: Option<&str>) -> ClientBuilder {
     })
 }
 
-/// A proxy for CONNECT (RFC 9110, section 9.3.6) and SOCKS 5 (RFC 1928) that connects everything to
-/// one address, wherever it was meant to go.
-pub struct Tunnels {
-    pub address: SocketAddr,
-    /// What it was asked for: the line of CONNECT, or the type of the address for SOCKS.
-    wanted: Arc<Mutex<Vec<String>>>,
-}
-
-impl Tunnels {
-    pub fn to(target: SocketAddr) -> Tunnels {
+/// A proxy for CONNECT (RFC 9110, section 9.3.6) and SOCKS 5 (RFC 1928) that connects to the wanted
+/// port of this machine, whatever host was meant.
+pub fn proxy() -> SocketAddr {
+    static PROXY: OnceLock<SocketAddr> = OnceLock::new();
+    *PROXY.get_or_init(|| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let wanted = Arc::new(Mutex::default());
-        let tunnels = Tunnels {
-            address,
-            wanted: Arc::clone(&wanted),
-        };
         std::thread::spawn(move || {
             while let Ok((client, _)) = listener.accept() {
                 client.set_read_timeout(Some(BOUND)).unwrap();
-                let wanted = Arc::clone(&wanted);
-                std::thread::spawn(move || tunnel(client, target, &wanted));
+                std::thread::spawn(move || tunnel(client));
             }
         });
-        tunnels
-    }
-
-    pub fn wanted(&self) -> Vec<String> {
-        self.wanted.lock().unwrap().clone()
-    }
+        address
+    })
 }
 
-fn tunnel(mut client: TcpStream, target: SocketAddr, wanted: &Mutex<Vec<String>>) -> Option<()> {
+fn tunnel(mut client: TcpStream) -> Option<()> {
     let mut first = [0];
     client.peek(&mut first).ok()?;
-    let (asked, reply) = if first == [5] {
+    let (port, reply) = if first == [5] {
         let _greeting = read_some(&mut client)?;
         client.write_all(&[5, 0]).ok()?;
         let request = read_some(&mut client)?;
-        let reply = [5, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-        (format!("SOCKS {}", request.get(3)?), reply.to_vec())
+        let port = request.last_chunk().copied().map(u16::from_be_bytes)?;
+        (port, &[5, 0, 0, 1, 0, 0, 0, 0, 0, 0][..])
     } else {
         let head = read_head(&mut client)?;
-        let reply = b"HTTP/1.1 200 Connected\r\n\r\n";
-        (head.lines().next()?.to_owned(), reply.to_vec())
+        let (_, port) = head
+            .strip_prefix("CONNECT ")?
+            .split(' ')
+            .next()?
+            .split_once(':')?;
+        (port.parse().ok()?, &b"HTTP/1.1 200 Connected\r\n\r\n"[..])
     };
-    wanted.lock().unwrap().push(asked);
     // Where nothing listens, a proxy closes the connection.
-    let mut server = TcpStream::connect(target).ok()?;
-    client.write_all(&reply).ok()?;
-    let (mut from, mut to) = (client.try_clone().ok()?, server.try_clone().ok()?);
-    let upload = std::thread::spawn(move || pump(&mut from, &mut to));
-    pump(&mut server, &mut client);
-    upload.join().ok()
+    let server = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    client.write_all(reply).ok()?;
+    std::thread::scope(|scope| {
+        scope.spawn(|| pump(&client, &server));
+        pump(&server, &client);
+    });
+    Some(())
 }
 
 /// Copies to the end, and ends the other side, too.
-fn pump(from: &mut TcpStream, to: &mut TcpStream) {
-    let _ = io::copy(from, to);
+fn pump(mut from: &TcpStream, mut to: &TcpStream) {
+    let _ = io::copy(&mut from, &mut to);
     let _ = to.shutdown(Shutdown::Both);
 }
 
