@@ -65,7 +65,7 @@ impl Client {
         Client::builder(region, credentials).0 // which is valid for any region
     }
 
-    /// Creates a client from environment variables (see [`ClientBuilder::from_env`]).
+    /// Creates a client from the environment, with [`ClientBuilder::from_env`].
     ///
     /// # Errors
     ///
@@ -76,11 +76,10 @@ impl Client {
 
     /// Creates a builder for a client with other settings.
     ///
-    /// `api_url` is a [`Region`] or an API URL. A URL must be `https`, or `http` to a loopback
-    /// address or `localhost`, without user info, query or fragment, and its path must end in `/v2`
-    /// or `/v3`, the version of the API, as in `https://kr-ncr.apigw.ntruss.com/api/v3`.
-    /// [`build`](ClientBuilder::build) refuses any other URL, and the host of `docker login`, which
-    /// is not this API.
+    /// `api_url` is a [`Region`] or an API URL: `https`, or `http` to a loopback address or
+    /// `localhost`, without user info, query or fragment, and with a path that ends in the version
+    /// of the API, `/v2` or `/v3`, as in `https://kr-ncr.apigw.ntruss.com/api/v3`.
+    /// [`build`](ClientBuilder::build) refuses any other URL, and the host of `docker login`.
     ///
     /// # Examples
     ///
@@ -114,15 +113,13 @@ impl Client {
 
     /// Deletes the image `image_name`, with all of its tags, from `registry`.
     ///
-    /// Both names are passed unencoded (`hello/world`). `Ok` means that the image is gone: the
-    /// service confirmed the deletion (204, or 200 or 201 with `Content-Length: 0`), or the outcome
-    /// of an attempt was unknown and the service then reported that there is no such image. It
-    /// reports a missing registry in the same way, so after an unknown outcome a misspelt registry
-    /// is `Ok`, too.
+    /// Pass both names unencoded (`hello/world`). `Ok` means that the image is gone: the service
+    /// confirmed the deletion (204, or 200 or 201 with `Content-Length: 0`), or the outcome of an
+    /// attempt was unknown and the service then reported that there is no such image. It reports a
+    /// missing registry in the same way, so after an unknown outcome a misspelt registry is `Ok`.
     ///
-    /// A request that got no response may still arrive after the call, even after an `Ok`, for the
-    /// 5 minutes that its signature is valid. No client can prevent that: do not push the same name
-    /// again within that time.
+    /// Do not push the same name again within 5 minutes of a request that got no response: that
+    /// long its signature is valid, and it may still arrive, even after the call and after an `Ok`.
     ///
     /// Sources: [Delete image](https://api.ncloud-docs.com/docs/en/containerregistry-deleteimage)
     /// for v2, and the vendor's reference of API v3 (November 2026).
@@ -134,14 +131,6 @@ impl Client {
     /// [`Credentials`](ErrorKind::Credentials), as [`ErrorKind`] describes them.
     /// [`may_have_been_deleted`](Error::may_have_been_deleted) tells whether the outcome is
     /// unknown.
-    ///
-    /// # Examples
-    ///
-    /// ```no_run
-    /// # let client = ncloud_container_registry::Client::from_env()?;
-    /// client.delete_image("my-registry", "hello/world")?;
-    /// # Ok::<(), ncloud_container_registry::Error>(())
-    /// ```
     pub fn delete_image(&self, registry: &str, image_name: &str) -> Result<(), Error> {
         let target = self.deletion_target(registry, image_name)?;
         self.run(&target).map(drop)
@@ -150,16 +139,14 @@ impl Client {
     /// Deletes an image with all of its tags, if it exists: `true` if it was deleted, `false` if it
     /// did not exist.
     ///
-    /// `true` can also mean that the outcome of an attempt was unknown and the service then
-    /// reported that there is no such image (or registry, if that is misspelt). `false` can also
-    /// mean that the registry is misspelt or, with API v2, that a gateway in front of the service
-    /// sent the 404: it does not settle the unknown outcome of an earlier call. A 500 is an error,
-    /// since it proves nothing.
+    /// `true` is the `Ok` of [`delete_image`](Client::delete_image). `false` can also mean that the
+    /// registry is misspelt or, with API v2, that a gateway in front of the service sent the 404.
+    /// It does not settle the unknown outcome of an earlier call.
     ///
     /// # Errors
     ///
     /// As for [`delete_image`](Client::delete_image), except that [`ErrorKind::NotFound`] always
-    /// comes with an unknown outcome: the 404 may be that of a gateway in front of the service.
+    /// comes with an unknown outcome.
     ///
     /// # Examples
     ///
@@ -179,8 +166,8 @@ impl Client {
         }
     }
 
-    /// Deletes one tag of an image. What [`delete_image`](Client::delete_image) says about `Ok` and
-    /// about late requests holds here, too.
+    /// Deletes one tag of an image. `Ok` and late requests are as for
+    /// [`delete_image`](Client::delete_image).
     ///
     /// With API v3, deleting the last tag deletes the image. What v2 then does is not documented,
     /// nor whether other tags of the same digest survive.
@@ -189,14 +176,6 @@ impl Client {
     ///
     /// As for [`delete_image`](Client::delete_image). A tag is 1 to 128 letters, digits, `.`, `_`
     /// and `-`, not beginning with `.` or `-`; a digest is refused.
-    ///
-    /// # Examples
-    ///
-    /// ```no_run
-    /// # let client = ncloud_container_registry::Client::from_env()?;
-    /// client.delete_tag("my-registry", "hello/world", "1.0")?;
-    /// # Ok::<(), ncloud_container_registry::Error>(())
-    /// ```
     pub fn delete_tag(&self, registry: &str, image_name: &str, tag: &str) -> Result<(), Error> {
         let url = self.url_of_image(registry, image_name).and_then(|image| {
             check_tag(tag)?;
@@ -208,24 +187,13 @@ impl Client {
 
     /// Returns whether the service has the image.
     ///
-    /// `false` settles an unknown outcome: the image is gone, unless the registry is misspelt.
-    /// `true` may still become `false` for 5 minutes, if an earlier request arrives late. (With v2,
-    /// an image named `info` cannot be told from the registry's details, which are always there.)
+    /// `false` settles an unknown outcome (see [`Error::may_have_been_deleted`]): the image is
+    /// gone, or the registry is misspelt. `true` may still change while an earlier request can
+    /// arrive late. (With v2, an image named `info` cannot be told from the registry's details.)
     ///
     /// # Errors
     ///
-    /// As for [`get`](Client::get), but never [`ErrorKind::NotFound`]: a 404 without one of the
-    /// service's error codes is an error.
-    ///
-    /// # Examples
-    ///
-    /// ```no_run
-    /// # let client = ncloud_container_registry::Client::from_env()?;
-    /// if client.image_exists("my-registry", "hello/world")? {
-    ///     println!("it is there");
-    /// }
-    /// # Ok::<(), ncloud_container_registry::Error>(())
-    /// ```
+    /// As for [`get`](Client::get), but never [`ErrorKind::NotFound`].
     pub fn image_exists(&self, registry: &str, image_name: &str) -> Result<bool, Error> {
         let url = self.url_of_image(registry, image_name);
         let target = Target::new(Method::GET, format!("{registry}/{image_name}"), url)?;
@@ -261,8 +229,8 @@ impl Client {
 
     /// Sends a `GET` request and returns the body of the response, a JSON object.
     ///
-    /// `path` has the segments below the API URL, `query` the parameters, both unencoded. Lists come
-    /// in pages:
+    /// `path` has the segments below the API URL, `query` the parameters, both unencoded. Lists
+    /// come in pages:
     ///
     /// | | API v2 | API v3 |
     /// | --- | --- | --- |
@@ -278,18 +246,15 @@ impl Client {
     ///
     /// Sources: [Get image
     /// list](https://api.ncloud-docs.com/docs/en/containerregistry-getimagelist), Get image tag
-    /// list, [Get image
-    /// details](https://api.ncloud-docs.com/docs/en/containerregistry-getimagedetail), and the
-    /// vendor's reference of API v3.
+    /// list and Get image details, and the vendor's reference of API v3.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidInput`] for an empty path, or a segment that a server could misread: it
     /// may have letters, digits, `-`, `.`, `_`, `~`, `:` and single slashes, and no empty or dot
     /// component. [`ErrorKind::NotFound`] only for a 404 with one of the service's error codes.
-    /// [`ErrorKind::UnexpectedResponse`] for any other response that no other kind describes, for a
-    /// 200 with an error of the service, and for a body of more than 1 MiB. Nothing is changed, so
-    /// [`may_have_been_deleted`](Error::may_have_been_deleted) is always false.
+    /// [`ErrorKind::UnexpectedResponse`] also for a 200 with an error of the service, and for a
+    /// body of more than 1 MiB. Nothing is changed, so no outcome is unknown.
     ///
     /// # Examples
     ///
@@ -352,21 +317,7 @@ impl Debug for Client {
     }
 }
 
-/// Configures a [`Client`].
-///
-/// # Examples
-///
-/// ```no_run
-/// use std::time::Duration;
-/// use ncloud_container_registry::{Client, Credentials, Region};
-///
-/// let credentials = Credentials::new("access", "secret")?;
-/// let client = Client::builder(Region::GovKorea, credentials)
-///     .timeout(Duration::from_secs(120))
-///     .max_attempts(5)
-///     .build()?;
-/// # Ok::<(), ncloud_container_registry::Error>(())
-/// ```
+/// Configures a [`Client`]. [`Client::builder`] and [`ClientBuilder::from_env`] create one.
 #[derive(Clone)]
 #[must_use]
 pub struct ClientBuilder(Client);
@@ -379,8 +330,7 @@ impl ClientBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Credentials`] for the keys; [`ErrorKind::InvalidInput`] for an unusable API
-    /// URL, site or region, or if no region is set.
+    /// [`ErrorKind::Credentials`] for the keys; [`ErrorKind::InvalidInput`] for the rest.
     pub fn from_env() -> Result<ClientBuilder, Error> {
         let credentials = Credentials::from_env()?;
         let setting = |name| env_var(name).filter(|value| !value.is_empty());
@@ -398,26 +348,18 @@ impl ClientBuilder {
         Ok(Client::builder(region, credentials))
     }
 
-    /// Changes the configuration of ureq: the proxy, TLS, or the timeouts of single steps. The last
-    /// call wins. This crate sets the timeout, redirects and the handling of statuses itself, and
-    /// `http` never uses a proxy.
+    /// Changes the configuration of ureq: the proxy (by default that of the environment), TLS, or
+    /// the timeouts of single steps. The last call wins. This crate sets the timeout, redirects and
+    /// the handling of statuses itself, and `http` never uses a proxy.
     ///
     /// Connecting, with TLS, may take `timeout_connect` (default: 5 seconds); with a proxy, each of
     /// its steps may take as long. A middleware must not send requests itself, and its own errors
     /// count as failures after sending.
     ///
-    /// # Proxy variables
-    ///
-    /// ureq uses the first of `ALL_PROXY`, `HTTPS_PROXY` and `HTTP_PROXY` that is set, for `https`.
-    /// It skips a value that it cannot parse, and connects directly if none is left; a password
-    /// must be percent-encoded. `NO_PROXY` is separated by commas without spaces; `.example.com`
-    /// matches subdomains only, and address ranges are not supported.
-    ///
     /// # Panics
     ///
     /// ureq panics while sending if the configuration needs what ureq was built without, such as
-    /// another TLS provider, or has a value that it cannot use, such as a timeout of centuries or
-    /// an empty buffer.
+    /// another TLS provider or the system's roots, or has a value that it cannot use.
     ///
     /// # Examples
     ///
@@ -455,10 +397,8 @@ impl ClientBuilder {
     /// is capped at a day.
     ///
     /// An attempt may take half of the timeout. The last one may take all that is left, and so may
-    /// any if the timeout is under 4 seconds.
-    ///
-    /// Linux rounds long timeouts of sockets up by as much as an eighth. A proxy that sends its
-    /// response to CONNECT byte by byte can make a call exceed any timeout.
+    /// any if the timeout is under 4 seconds. (A proxy that sends its response to CONNECT byte by
+    /// byte can make a call exceed any timeout.)
     ///
     /// # Panics
     ///
@@ -475,8 +415,7 @@ impl ClientBuilder {
     /// begins in the last quarter of the [timeout](ClientBuilder::timeout).
     ///
     /// A retry may delete an image that somebody pushes again during the call. With 1, nothing is
-    /// sent twice. (The one request may still arrive up to 5 minutes late, see
-    /// [`Client::delete_image`].)
+    /// sent twice.
     pub fn max_attempts(mut self, max_attempts: u32) -> ClientBuilder {
         self.0.max_attempts = max_attempts;
         self
@@ -548,8 +487,7 @@ impl Region {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] if there is no such site, or no such region on it. The text says
-    /// which of the two is wrong.
+    /// [`ErrorKind::InvalidInput`] if there is no such site, or no such region on it.
     ///
     /// # Examples
     ///
@@ -657,10 +595,9 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Credentials`] if a key is missing or unusable; if the two names of a key
-    /// differ, or a key is set beside a non-empty `NCLOUD_PROFILE`, which may mean two accounts;
-    /// and for the file, as for [`from_profile`](Credentials::from_profile), or if `NCLOUD_PROFILE`
-    /// is empty.
+    /// [`ErrorKind::Credentials`] if a key is missing or unusable; if the variables could mean two
+    /// accounts (the two of a key differ, or one is set beside a non-empty `NCLOUD_PROFILE`); if
+    /// `NCLOUD_PROFILE` is empty; and as for [`from_profile`](Credentials::from_profile).
     pub fn from_env() -> Result<Credentials, Error> {
         let profile = env_var("NCLOUD_PROFILE");
         let mut names = ACCESS_KEY_VARIABLES.iter().chain(&SECRET_KEY_VARIABLES);
@@ -711,8 +648,8 @@ impl Credentials {
     /// ```
     ///
     /// A line is blank, a comment (`#` or `;`), a section, or `name = value` with a name of
-    /// letters, digits, `.`, `_` and `-`. A file with any other line is refused, as the line could
-    /// be meant to begin another account's section. Lines above the first section belong to
+    /// letters, digits, `.`, `_` and `-`. A file with any other line is refused, as it could be
+    /// meant to begin another account's section. Lines above the first section belong to
     /// `[DEFAULT]`. A `~` in `path` is not expanded.
     ///
     /// # Errors
@@ -913,9 +850,8 @@ pub fn percent_encode(segment: &str) -> String {
 /// Tells in one line why a call failed: what became of the image, the cause, the service's words,
 /// and what to do.
 ///
-/// The line includes the cause, so there is no [`source`](std::error::Error::source). It never
-/// contains the secret key, and of the access key only the last 4 characters. Server text is
-/// truncated and escaped, so that it is safe to show on a terminal.
+/// The line includes the cause, so there is no [`source`](std::error::Error::source). It has no
+/// secret key, only the last 4 characters of the access key, and is safe to show on a terminal.
 ///
 /// # Examples
 ///
@@ -967,10 +903,9 @@ enum Outcome {
 #[non_exhaustive]
 pub enum ErrorKind {
     /// A name, a path, an API URL, a setting or the configuration of ureq cannot be used; nothing
-    /// was sent. The text says what to change.
+    /// was sent.
     InvalidInput,
-    /// Keys are missing, unreadable or unusable; nothing was sent. The text says which, and where
-    /// they belong.
+    /// Keys are missing, unreadable or unusable; nothing was sent.
     Credentials,
     /// 400, or another 4xx status without a kind of its own: the service rejected the request.
     /// Check the registry, the image name and the API URL.
@@ -1037,9 +972,9 @@ impl Error {
         self.0.status
     }
 
-    /// Returns the first 300 characters of the last response's body, without leading and trailing
-    /// whitespace, with the access key masked, escaped for a terminal. The service's bodies are JSON; their `details` often explain the
-    /// problem. `None` if the body was empty, or a redirect's, which repeats its target.
+    /// Returns the first 300 characters of the last response's body, trimmed, escaped for a
+    /// terminal, and with the access key masked. The service's bodies are JSON; their `details`
+    /// often explain the problem. `None` if there was none, or for a redirect.
     pub fn body(&self) -> Option<&str> {
         self.0.body.as_deref()
     }
@@ -1051,8 +986,7 @@ impl Error {
     }
 
     /// Returns how long the service asked to wait before the next request: `Retry-After` in seconds
-    /// (RFC 9110, section 10.2.3), capped at `u32::MAX` of them. Its other form, a date, is
-    /// ignored.
+    /// (RFC 9110, section 10.2.3). Its other form, a date, is ignored.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
