@@ -173,19 +173,3 @@ fn timeout_allows_no_retry_after_a_process_was_stopped() {
     let expected = "r/i was not deleted: 409 Conflict; wait 3 s, as the service asks";
     assert_eq!(told, expected);
 }
-
-/// A retry that begins so late would turn a certain "not deleted" into a "may have been deleted".
-#[test]
-fn timeout_allows_no_retry_in_its_last_quarter() {
-    let rows = [(8, 4, 2), (8, 7, 1)]; // the last quarter of 8 s begins after 6 s
-    in_parallel(&rows, |&(timeout, retry_after, attempts)| {
-        let gateway = Gateway::start(move |exchange| {
-            let headers = format!("Retry-After: {retry_after}\r\n");
-            exchange.send(response("429 Slow Down", &headers, ""));
-            Then::KeepAlive
-        });
-        let client = builder(&gateway).timeout(Duration::from_secs(timeout));
-        let error = client.build().unwrap().delete_image("r", "i").unwrap_err();
-        assert_eq!(error.attempts(), attempts, "{retry_after}");
-    });
-}
