@@ -1,11 +1,12 @@
-//! The signature, beside the least that could be done.
+//! The signature, beside the least that could be done, and the percent encoder, beside another one.
 
 #![allow(clippy::unwrap_used)]
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use divan::{Bencher, black_box};
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use ncloud_container_registry::Credentials;
+use ncloud_container_registry::{Credentials, percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::Sha256;
 
 fn main() {
@@ -48,4 +49,22 @@ fn sign(bencher: Bencher) {
             black_box(TIMESTAMP_MS),
         )
     });
+}
+
+/// Much of which must be encoded.
+const SEGMENT: &str = "hello/world/한국";
+
+#[divan::bench(sample_count = 1000)]
+fn encode(bencher: Bencher) {
+    bencher.bench_local(|| percent_encode(black_box(SEGMENT)));
+}
+
+#[divan::bench(sample_count = 1000)]
+fn encode_with_percent_encoding(bencher: Bencher) {
+    const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_')
+        .remove(b'~');
+    bencher.bench_local(|| utf8_percent_encode(black_box(SEGMENT), RESERVED).to_string());
 }
