@@ -19,12 +19,13 @@ const HELP: &str = "\
 usage: clean_up [--keep N [--delete]] REGISTRY IMAGE      the tags of an image
        clean_up --images [--keep N [--delete]] REGISTRY   the images of a registry
        clean_up REGISTRY                                  lists the images, and no more
-Lists tags or images by API v2, the newest first, each with its age.
-  --keep N  show which are kept (the N newest, what is as new as the last of them, and a tag whose
-            digest stands in a kept tag) and which are old; nothing is deleted
+Lists tags or images by API v2, newest first, with their age.
+  --keep N  show which are kept (the N newest, any as new as the last of these, and a tag whose
+            digest a kept tag contains) and which are old; nothing is deleted
   --delete  delete the old ones, the oldest first, an image with all of its tags. This cannot be
             undone. Push nothing in the meantime: what is pushed under an old name is deleted, too.
-Keys: NCLOUD_ACCESS_KEY_ID and NCLOUD_SECRET_ACCESS_KEY. Region: NCLOUD_REGION, or NCR_API_URL.
+Keys: NCLOUD_ACCESS_KEY_ID and NCLOUD_SECRET_ACCESS_KEY, or ~/.ncloud/configure (NCLOUD_PROFILE).
+Region: NCLOUD_REGION, or NCR_API_URL (of v2).
 Exit status: 0 on success, 1 if a deletion failed, 2 if it ended before the first deletion.
 ";
 
@@ -87,6 +88,7 @@ impl Job<'_> {
 
     fn run(&self) -> Result<ExitCode, Box<dyn Error>> {
         let client = Client::from_env()?;
+        client.image_url(self.registry, self.image.unwrap_or("image"))?; // refuses a wrong name
         let mut items = self.read_list(&client)?;
         items.sort_by_cached_key(|item| (Reverse(time_ms(item)), text(item, "name").to_owned()));
         let kept = self.choose(&items)?;
@@ -128,17 +130,16 @@ impl Job<'_> {
             #[rustfmt::skip] // one flaw a line
             let flaws = [
                 (count.is_none() || !list["results"].is_array(), "it is no page of a list"),
-                (count != *total.get_or_insert(count), "its count has changed"),
+                (count != *total.get_or_insert(count), "its count has changed; run it again"),
                 (count > Some(MAX_ITEMS), "it counts more than 100,000 items"),
                 (!results.iter().all(is_item), "an item has no name or no time"),
-                (found > names.len() as u64, "a name comes twice"),
-                (count < Some(found), "it has more items than its count"),
-                (is_last && count > Some(found), "it has fewer items than its count"),
-                (!is_last && (results.is_empty() || list["next"] != page + 1), "it leads nowhere"),
+                (found > names.len() as u64, "a name comes twice; run it again"),
+                (count < Some(found), "it has more items than its count; run it again"),
+                (is_last && count > Some(found), "it has fewer items than its count; run it again"),
+                (!is_last && (results.is_empty() || list["next"] != page + 1), "it leads to no page"),
             ];
             if let Some((_, flaw)) = flaws.iter().find(|(is_flawed, _)| *is_flawed) {
-                let list = path.join("/");
-                return Err(format!("page {page} of {list}: {flaw}; run it again").into());
+                return Err(format!("page {page} of {}: {flaw}", path.join("/")).into());
             }
             if is_last {
                 return Ok(items);

@@ -10,7 +10,7 @@ use ncloud_container_registry::{Client, Error, ErrorKind};
 const HELP: &str = "\
 usage: delete_image [--dry-run] [--if-exists] REGISTRY IMAGE...
 Deletes images, each with all of its tags. This cannot be undone. All names are checked first. It
-ends at the first 401 or 429, after which no further name can succeed.
+ends at the first 401 or 429, since further names would fail, too.
   --dry-run    show which URL each deletion would be sent to, and send nothing
   --if-exists  a missing image, or a misspelt registry, is not a failure
 Keys:   NCLOUD_ACCESS_KEY_ID and NCLOUD_SECRET_ACCESS_KEY, or ~/.ncloud/configure (NCLOUD_PROFILE)
@@ -71,7 +71,9 @@ fn main() -> ExitCode {
                     ErrorKind::Unauthorized | ErrorKind::RateLimited
                 ) {
                     let untried = images.len() - tried;
-                    eprintln!("{untried} of {} images were not tried", images.len());
+                    if untried > 0 {
+                        eprintln!("{untried} of {} images were not tried", images.len());
+                    }
                     break;
                 }
             }

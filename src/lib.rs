@@ -166,7 +166,7 @@ impl Client {
         }
     }
 
-    /// Deletes one tag of an image. `Ok` and late requests are as for
+    /// Deletes one tag of an image. For `Ok` and late requests, see
     /// [`delete_image`](Client::delete_image).
     ///
     /// With API v3, deleting the last tag deletes the image. What v2 then does is not documented,
@@ -188,7 +188,7 @@ impl Client {
     /// Returns whether the service has the image.
     ///
     /// `false` settles an unknown outcome (see [`Error::may_have_been_deleted`]): the image is
-    /// gone, or the registry is misspelt. `true` may still change while an earlier request can
+    /// gone, unless the registry is misspelt. `true` may still change while an earlier request can
     /// arrive late. (With v2, an image named `info` cannot be told from the registry's details.)
     ///
     /// # Errors
@@ -240,9 +240,9 @@ impl Client {
     ///
     /// A page of v2 has `count` (of all pages), `next` (the next page's number, or null) and
     /// `results`: images with `name` and `last_updated` (milliseconds since 1970), or tags with
-    /// these and `digest`. A push or a deletion in the meantime repeats an item or leaves one out:
+    /// these and `digest`. A push or a deletion meanwhile can repeat an item or leave one out:
     /// read all pages, refuse a repeated name, and compare with `count`, as the example `clean_up`
-    /// does. Retries and timeout are those of a deletion.
+    /// does. Retries and timeout are as for a deletion.
     ///
     /// Sources: [Get image
     /// list](https://api.ncloud-docs.com/docs/en/containerregistry-getimagelist), Get image tag
@@ -325,8 +325,8 @@ pub struct ClientBuilder(Client);
 impl ClientBuilder {
     /// Creates a builder from the environment: the keys as [`Credentials::from_env`] reads them,
     /// and the API URL from `NCR_API_URL` (see [`Client::builder`]) or else the [`Region`] that
-    /// `NCLOUD_REGION` and `NCLOUD_SITE` name (`public`, `gov` or `fin`; default `public`). These
-    /// three count as unset if they are empty.
+    /// `NCLOUD_REGION` and `NCLOUD_SITE` name (`public`, `gov` or `fin`; default `public`). If
+    /// empty, these three count as unset.
     ///
     /// # Errors
     ///
@@ -350,7 +350,7 @@ impl ClientBuilder {
 
     /// Changes the configuration of ureq: the proxy (by default that of the environment), TLS, or
     /// the timeouts of single steps. The last call wins. This crate sets the timeout, redirects and
-    /// the handling of statuses itself, and `http` never uses a proxy.
+    /// the handling of statuses itself, and an `http` URL is never reached through a proxy.
     ///
     /// Connecting, with TLS, may take `timeout_connect` (default: 5 seconds); with a proxy, each of
     /// its steps may take as long. A middleware must not send requests itself, and its own errors
@@ -1559,7 +1559,7 @@ impl Response {
     }
 
     /// Classifies a response that is no success. A status without a row of its own has the kind of
-    /// its class (RFC 9110, section 15). `needs_code` is for a 404.
+    /// its class (RFC 9110, section 15). `needs_code` is about a 404.
     fn classify(&self, needs_code: bool) -> (ErrorKind, Outcome) {
         use {ErrorKind as K, Outcome::NotDeleted, Outcome::Unknown};
         match self.head.status.as_u16() {

@@ -133,7 +133,10 @@ fn delete_image_ends_at_the_first_401_or_429() {
         gateway.respond(response(status, "Retry-After: 3600\r\n", ""));
         let (code, out, err) = delete(&gateway, &["r", "a", "b", "c", "d"]);
         assert_eq!((code, out.lines().count()), (1, tried - 1), "{status}");
-        let end = format!("\n{} of 4 images were not tried\n", 4 - tried);
+        let end = match 4 - tried {
+            0 => ", as the service asks\n".to_owned(),
+            untried => format!("\n{untried} of 4 images were not tried\n"),
+        };
         assert!(
             err.contains(status.get(..3).unwrap()) && err.ends_with(&end),
             "{err}"
@@ -383,10 +386,7 @@ fn assert_incomplete(pages: &[&str], flaw: &str) {
             gateway.respond(response("200 OK", "", page));
         }
         let (status, out, err) = clean_up(&gateway, options);
-        let expected = format!(
-            "page {} of repositories/r: {flaw}; run it again\n",
-            pages.len()
-        );
+        let expected = format!("page {} of repositories/r: {flaw}\n", pages.len());
         assert_eq!(
             (status, &*out, &*err),
             (2, "", &*expected),
@@ -407,8 +407,8 @@ fn clean_up_ends_if_a_list_is_not_complete() {
         ("it is no page of a list", r#"{"count":"3","next":null,"results":[{"name":"c","last_updated":7}]}"#),
         ("it is no page of a list", r#"{"count":3,"next":null}"#),
         ("it is no page of a list", r#"{"count":3,"next":null,"results":null}"#),
-        ("its count has changed", r#"{"count":2,"next":null,"results":[]}"#),
-        ("its count has changed", r#"{"count":4,"next":3,"results":[{"name":"c","last_updated":7}]}"#),
+        ("its count has changed; run it again", r#"{"count":2,"next":null,"results":[]}"#),
+        ("its count has changed; run it again", r#"{"count":4,"next":3,"results":[{"name":"c","last_updated":7}]}"#),
         ("an item has no name or no time", r#"{"count":3,"next":null,"results":[{"last_updated":7}]}"#),
         ("an item has no name or no time", r#"{"count":3,"next":null,"results":[{"name":7,"last_updated":7}]}"#),
         ("an item has no name or no time", r#"{"count":3,"next":null,"results":[{"name":"","last_updated":7}]}"#),
@@ -416,19 +416,19 @@ fn clean_up_ends_if_a_list_is_not_complete() {
         ("an item has no name or no time", r#"{"count":3,"next":null,"results":[{"name":"c","last_updated":"7"}]}"#),
         ("an item has no name or no time", r#"{"count":3,"next":null,"results":[{"name":"c","last_updated":null}]}"#),
         ("an item has no name or no time", r#"{"count":3,"next":null,"results":["c"]}"#),
-        ("a name comes twice", r#"{"count":3,"next":null,"results":[{"name":"a","last_updated":7}]}"#),
-        ("it has more items than its count", r#"{"count":3,"next":null,"results":[{"name":"c","last_updated":7},{"name":"d","last_updated":7}]}"#),
-        ("it has more items than its count", r#"{"count":3,"next":3,"results":[{"name":"c","last_updated":7},{"name":"d","last_updated":7}]}"#),
-        ("it has fewer items than its count", r#"{"count":3,"next":null,"results":[]}"#),
-        ("it leads nowhere", r#"{"count":3,"next":3,"results":[]}"#),
-        ("it leads nowhere", r#"{"count":3,"next":2,"results":[{"name":"c","last_updated":7}]}"#),
-        ("it leads nowhere", r#"{"count":3,"next":"3","results":[{"name":"c","last_updated":7}]}"#),
+        ("a name comes twice; run it again", r#"{"count":3,"next":null,"results":[{"name":"a","last_updated":7}]}"#),
+        ("it has more items than its count; run it again", r#"{"count":3,"next":null,"results":[{"name":"c","last_updated":7},{"name":"d","last_updated":7}]}"#),
+        ("it has more items than its count; run it again", r#"{"count":3,"next":3,"results":[{"name":"c","last_updated":7},{"name":"d","last_updated":7}]}"#),
+        ("it has fewer items than its count; run it again", r#"{"count":3,"next":null,"results":[]}"#),
+        ("it leads to no page", r#"{"count":3,"next":3,"results":[]}"#),
+        ("it leads to no page", r#"{"count":3,"next":2,"results":[{"name":"c","last_updated":7}]}"#),
+        ("it leads to no page", r#"{"count":3,"next":"3","results":[{"name":"c","last_updated":7}]}"#),
     ] {
         assert_incomplete(&[first, second], flaw);
     }
     let third = r#"{"count":3,"next":4,"results":[]}"#;
     let second = r#"{"count":3,"next":3,"results":[{"name":"c","last_updated":7}]}"#;
-    assert_incomplete(&[first, second, third], "it leads nowhere");
+    assert_incomplete(&[first, second, third], "it leads to no page");
     let endless = r#"{"count":100001,"next":2,"results":[{"name":"a","last_updated":9}]}"#;
     assert_incomplete(&[endless], "it counts more than 100,000 items");
 }
@@ -558,6 +558,30 @@ fn clean_up_fails_if_the_list_cannot_be_written() {
         assert_eq!(output.stderr.is_empty(), expected == 0);
     }
     assert_eq!(gateway.images().len(), 7);
+}
+
+#[test]
+fn clean_up_sends_nothing_for_a_name_that_cannot_exist() {
+    let gateway = Gateway::with(&["r/a"]);
+    for (arguments, start) in [
+        (
+            &["r", "a:1"][..],
+            "cannot delete \"r/a:1\": the image name has a tag or digest",
+        ),
+        (
+            &["R"],
+            "cannot delete \"R/image\": the registry contains upper-case letters",
+        ),
+        (
+            &["r.kr.ncr.ntruss.com", "a"],
+            "cannot delete \"r.kr.ncr.ntruss.com/a\": the registry is a host",
+        ),
+    ] {
+        let (status, out, err) = clean_up(&gateway, arguments);
+        assert_eq!((status, &*out), (2, ""));
+        assert!(err.starts_with(start), "{err}");
+    }
+    assert_eq!(gateway.connections(), 0);
 }
 
 #[test]
