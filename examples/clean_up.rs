@@ -3,7 +3,8 @@
 //! Needs the crates `ncloud-container-registry` and `serde_json` 1: copy this file to use it.
 //!
 //! A list that changes while it is read repeats an item or leaves one out, and an item that comes
-//! twice would take two of the kept places. So the list is complete, or nothing is deleted.
+//! twice would take two of the kept places. So nothing is deleted unless the list is complete, and
+//! twice the same.
 
 #![allow(clippy::indexing_slicing)] // of JSON, where what is missing is null
 
@@ -24,27 +25,21 @@ Lists tags or images by API v2, newest first, with their age.
             digest a kept tag contains) and which are old; nothing is deleted
   --delete  delete the old ones, the oldest first, an image with all of its tags. This cannot be
             undone. Push nothing in the meantime: what is pushed under an old name is deleted, too.
-Keys: NCLOUD_ACCESS_KEY_ID and NCLOUD_SECRET_ACCESS_KEY, or ~/.ncloud/configure (NCLOUD_PROFILE).
-Region: NCLOUD_REGION, or NCR_API_URL (of v2).
+Settings: NCLOUD_ACCESS_KEY_ID, NCLOUD_SECRET_ACCESS_KEY (or ~/.ncloud/configure), NCLOUD_REGION.
 Exit status: 0 on success, 1 if a deletion failed, 2 if it ended before the first deletion.
 ";
 
-/// More than a registry should hold: no server makes this program read without end.
-const MAX_ITEMS: u64 = 100_000;
-
 fn main() -> ExitCode {
-    let arguments = env::args_os().skip(1);
-    let arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
-    let arguments: Vec<_> = arguments.collect();
-    let is_help = |argument: &String| argument == "--help" || argument == "-h";
-    if arguments.iter().any(is_help) {
-        print!("{HELP}");
+    let to_text = |argument: std::ffi::OsString| argument.to_string_lossy().into_owned();
+    let arguments: Vec<_> = env::args_os().skip(1).map(to_text).collect();
+    if arguments.iter().any(|arg| arg == "--help" || arg == "-h") {
+        _ = write!(io::stdout(), "{HELP}");
         return ExitCode::SUCCESS;
     }
     let job = Job::parse(&arguments).ok_or_else(|| HELP.trim_end().into());
     let done: Result<ExitCode, Box<dyn Error>> = job.and_then(|job| job.run());
     done.unwrap_or_else(|error| {
-        eprintln!("{error}");
+        _ = writeln!(io::stderr(), "{error}");
         ExitCode::from(2)
     })
 }
@@ -89,8 +84,14 @@ impl Job<'_> {
     fn run(&self) -> Result<ExitCode, Box<dyn Error>> {
         let client = Client::from_env()?;
         client.image_url(self.registry, self.image.unwrap_or("image"))?; // refuses a wrong name
+        let key = |item: &Value| (Reverse(time_ms(item)), text(item, "name").to_owned());
         let mut items = self.read_list(&client)?;
-        items.sort_by_cached_key(|item| (Reverse(time_ms(item)), text(item, "name").to_owned()));
+        // A deletion and a push between two pages can make up for each other, but not twice.
+        let is_same = |again: Vec<Value>| again.iter().map(key).eq(items.iter().map(key));
+        if self.is_deletion && !is_same(self.read_list(&client)?) {
+            return Err("the list has changed; run it again".into());
+        }
+        items.sort_by_cached_key(key);
         let kept = self.choose(&items)?;
         let items = items.iter().zip(kept);
         if self.is_deletion {
@@ -131,11 +132,10 @@ impl Job<'_> {
             let flaws = [
                 (count.is_none() || !list["results"].is_array(), "it is no page of a list"),
                 (count != *total.get_or_insert(count), "its count has changed; run it again"),
-                (count > Some(MAX_ITEMS), "it counts more than 100,000 items"),
+                (count > Some(100_000), "it counts more than 100,000 items"), // or perhaps no end
                 (!results.iter().all(is_item), "an item has no name or no time"),
                 (found > names.len() as u64, "a name comes twice; run it again"),
-                (count < Some(found), "it has more items than its count; run it again"),
-                (is_last && count > Some(found), "it has fewer items than its count; run it again"),
+                (count < Some(found) || is_last && count > Some(found), "its count is another; run it again"),
                 (!is_last && (results.is_empty() || list["next"] != page + 1), "it leads to no page"),
             ];
             if let Some((_, flaw)) = flaws.iter().find(|(is_flawed, _)| *is_flawed) {
@@ -183,7 +183,7 @@ impl Job<'_> {
                 None => client.delete_image(self.registry, name),
             };
             if let Err(error) = deleted {
-                eprintln!("{error}");
+                _ = writeln!(io::stderr(), "{error}");
                 status = ExitCode::FAILURE;
                 if error.kind() != ErrorKind::NotFound {
                     break;

@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     let (options, names): (Vec<_>, Vec<_>) = arguments.partition(|name| name.starts_with('-'));
     let is_given = |option| options.iter().any(|given| given == option);
     if is_given("--help") || is_given("-h") {
-        print!("{HELP}");
+        _ = write!(io::stdout(), "{HELP}");
         return ExitCode::SUCCESS;
     }
     let is_known = |option: &String| option == "--dry-run" || option == "--if-exists";
@@ -64,7 +64,7 @@ fn main() -> ExitCode {
             // If the output is closed, the images must still be deleted.
             Ok(line) => _ = writeln!(io::stdout(), "{line}"),
             Err(error) => {
-                eprintln!("{error}");
+                _ = writeln!(io::stderr(), "{error}");
                 status = ExitCode::FAILURE;
                 if matches!(
                     error.kind(),

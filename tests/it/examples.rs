@@ -305,7 +305,7 @@ fn clean_up_deletes_the_old_ones_the_oldest_first() {
         let lines = old().map(|name| format!("deleted {name}\n"));
         assert_eq!((status, out, &*err), (0, lines.collect(), ""));
         let requests = gateway.requests();
-        let lines: Vec<_> = requests.iter().skip(3).map(Request::line).collect();
+        let lines: Vec<_> = requests.iter().skip(6).map(Request::line).collect();
         let line = |name| format!("DELETE /ncr/api/v2/repositories/{path}/{name} HTTP/1.1");
         assert_eq!(lines, old().map(line).collect::<Vec<_>>());
         assert_eq!(gateway.connections(), 1);
@@ -417,9 +417,9 @@ fn clean_up_ends_if_a_list_is_not_complete() {
         ("an item has no name or no time", r#"{"count":3,"next":null,"results":[{"name":"c","last_updated":null}]}"#),
         ("an item has no name or no time", r#"{"count":3,"next":null,"results":["c"]}"#),
         ("a name comes twice; run it again", r#"{"count":3,"next":null,"results":[{"name":"a","last_updated":7}]}"#),
-        ("it has more items than its count; run it again", r#"{"count":3,"next":null,"results":[{"name":"c","last_updated":7},{"name":"d","last_updated":7}]}"#),
-        ("it has more items than its count; run it again", r#"{"count":3,"next":3,"results":[{"name":"c","last_updated":7},{"name":"d","last_updated":7}]}"#),
-        ("it has fewer items than its count; run it again", r#"{"count":3,"next":null,"results":[]}"#),
+        ("its count is another; run it again", r#"{"count":3,"next":null,"results":[{"name":"c","last_updated":7},{"name":"d","last_updated":7}]}"#),
+        ("its count is another; run it again", r#"{"count":3,"next":3,"results":[{"name":"c","last_updated":7},{"name":"d","last_updated":7}]}"#),
+        ("its count is another; run it again", r#"{"count":3,"next":null,"results":[]}"#),
         ("it leads to no page", r#"{"count":3,"next":3,"results":[]}"#),
         ("it leads to no page", r#"{"count":3,"next":2,"results":[{"name":"c","last_updated":7}]}"#),
         ("it leads to no page", r#"{"count":3,"next":"3","results":[{"name":"c","last_updated":7}]}"#),
@@ -445,7 +445,7 @@ fn clean_up_reads_no_list_without_end() {
         Then::KeepAlive
     });
     let (status, out, err) = clean_up(&gateway, &["--images", "--keep", "1", "--delete", "r"]);
-    let expected = "page 301 of repositories/r: it has more items than its count; run it again\n";
+    let expected = "page 301 of repositories/r: its count is another; run it again\n";
     assert_eq!((status, &*out, &*err), (2, "", expected));
 }
 
@@ -486,6 +486,31 @@ fn clean_up_deletes_nothing_if_the_list_changes_between_two_pages() {
     }
 }
 
+/// One that is deleted and one that is pushed can make up for each other: the list is complete, and
+/// no list that ever was.
+#[test]
+fn clean_up_deletes_nothing_if_the_list_differs_when_it_is_read_again() {
+    let ages = [("b", 9), ("c", 8), ("d", 1), ("e", 2), ("f", 3), ("g", 11)];
+    let tags = ages.map(|(name, days)| (name, days, name, &[][..]));
+    let gateway = image_of(&tags);
+    let tag = |(name, days)| {
+        let last_updated = days * DAY_MS;
+        format!(r#"{{"name":"{name}","digest":"{name}","last_updated":{last_updated}}}"#)
+    };
+    for (next, page) in [
+        ("2", [("a", 10), ages[0], ages[1]]),
+        ("null", [ages[3], ages[4], ages[5]]),
+    ] {
+        let results = page.map(tag).join(",");
+        let page = format!(r#"{{"count":6,"next":{next},"results":[{results}]}}"#);
+        gateway.respond(response("200 OK", "", &page));
+    }
+    let (status, out, err) = clean_up(&gateway, &["--keep", "3", "--delete", "r", "i"]);
+    let expected = "the list has changed; run it again\n";
+    assert_eq!((status, &*out, &*err), (2, "", expected));
+    assert_eq!(gateway.tags("r/i").len(), 6);
+}
+
 /// Of three old tags, the second one's deletion ends in each way.
 #[rustfmt::skip] // one row a line
 #[test]
@@ -504,7 +529,7 @@ fn clean_up_says_deleted_for_what_was_deleted_and_ends_at_an_error() {
         (response("202 Accepted", "", ""), false),
     ] {
         let gateway = image_of(&tags);
-        for _ in 0..2 {
+        for _ in 0..3 {
             gateway.script(serve);
         }
         gateway.respond(bytes.clone());
@@ -518,6 +543,7 @@ fn clean_up_says_deleted_for_what_was_deleted_and_ends_at_an_error() {
     let gateway = Gateway::with(&["r/a", "r/b", "r/c"]);
     gateway.put_tag("r/d", "latest", Tag::new(days_ago(0), "d"));
     gateway.script(serve);
+    gateway.script(serve);
     for _ in 0..3 {
         gateway.respond(response("404 Not Found", "", ""));
     }
@@ -526,8 +552,8 @@ fn clean_up_says_deleted_for_what_was_deleted_and_ends_at_an_error() {
     assert_eq!(gateway.images().len(), 4);
 }
 
-/// A reader may go away, as `head` does; a list that cannot be written is not complete. What is
-/// deleted is deleted, whoever reads of it.
+/// A reader may go away, as `head` does; a list that cannot be written is not complete. What is old
+/// is deleted, whoever reads of it.
 #[cfg(target_os = "linux")]
 #[test]
 fn clean_up_fails_if_the_list_cannot_be_written() {
@@ -558,6 +584,31 @@ fn clean_up_fails_if_the_list_cannot_be_written() {
         assert_eq!(output.stderr.is_empty(), expected == 0);
     }
     assert_eq!(gateway.images().len(), 7);
+    // Also if one of them is not found, and nobody reads that.
+    for _ in 0..2 {
+        gateway.script(serve);
+    }
+    gateway.respond(response("404 Not Found", "", ""));
+    let names = (name_of(1), name_of(4));
+    for (example, arguments) in [
+        (
+            "clean_up",
+            &["--images", "--keep", "2", "--delete", "r"][..],
+        ),
+        ("delete_image", &["r", "no", &names.0]),
+    ] {
+        let mut command = command(example, &environment, arguments);
+        let output = command.stdout(closed()).stderr(closed()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{example}");
+    }
+    let left = [name_of(0), names.1].map(|name| format!("r/{name}"));
+    assert!(
+        gateway
+            .images()
+            .iter()
+            .filter(|image| image.starts_with("r/"))
+            .eq(&left)
+    );
 }
 
 #[test]

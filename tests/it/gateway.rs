@@ -442,10 +442,8 @@ impl State {
                 let Some(tags) = images.get(&format!("{registry}/{name}")) else {
                     return not_found();
                 };
-                let tags = tags
-                    .iter()
-                    .map(|(name, tag)| (tag.last_updated, tag.to_json(name)));
-                respond("200 OK", &list(tags.collect(), query))
+                let tags: Vec<_> = tags.iter().map(|(name, tag)| tag.to_json(name)).collect();
+                respond("200 OK", &list(&tags, query))
             }
             [registry, name, "tags", tag] if is_deletion => {
                 let image = format!("{registry}/{name}");
@@ -464,11 +462,13 @@ impl State {
                     let (name, last_updated) = (image.strip_prefix(&prefix)?, last_updated(tags));
                     Some((last_updated, details(registry, name, last_updated)))
                 });
-                let held: Vec<_> = held.collect();
+                let mut held: Vec<_> = held.collect();
                 if held.is_empty() {
                     return not_found();
                 }
-                respond("200 OK", &list(held, query))
+                held.sort_by_key(|(last_updated, _)| Reverse(*last_updated)); // unlike tags
+                let held: Vec<_> = held.into_iter().map(|(_, image)| image).collect();
+                respond("200 OK", &list(&held, query))
             }
             _ => {
                 let body = error("300", "Not Found Exception", "URL not found.");
@@ -509,9 +509,8 @@ fn details(registry: &str, name: &str, last_updated: u64) -> String {
     format!(r#"{{"name":"{name}","namespace":"{registry}","last_updated":{last_updated}}}"#)
 }
 
-/// The page that the query asks for, as JSON, of items with their times, the newest first.
-fn list(mut items: Vec<(u64, String)>, query: &str) -> String {
-    items.sort_by_key(|(last_updated, _)| Reverse(*last_updated));
+/// The page of items that the query asks for, as JSON.
+fn list(items: &[String], query: &str) -> String {
     let parameter = |name: &str| {
         let value = query
             .split('&')
@@ -523,7 +522,7 @@ fn list(mut items: Vec<(u64, String)>, query: &str) -> String {
         parameter("pagesize").unwrap_or(20),
     );
     let shown = items.iter().skip((page - 1) * size).take(size);
-    let results: Vec<_> = shown.map(|(_, item)| item.as_str()).collect();
+    let results: Vec<_> = shown.map(String::as_str).collect();
     let next = if items.len() > page * size {
         (page + 1).to_string()
     } else {
