@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     let (Some((registry, images @ [_, ..])), true) =
         (names.split_first(), options.iter().all(is_known))
     else {
-        eprint!("{HELP}");
+        _ = write!(io::stderr(), "{HELP}");
         return ExitCode::from(2);
     };
     let checked = Client::from_env().and_then(|client| {
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
     let (client, urls) = match checked {
         Ok(checked) => checked,
         Err(error) => {
-            eprintln!("{error}");
+            _ = writeln!(io::stderr(), "{error}");
             return ExitCode::from(2);
         }
     };
@@ -72,7 +72,8 @@ fn main() -> ExitCode {
                 ) {
                     let untried = images.len() - tried;
                     if untried > 0 {
-                        eprintln!("{untried} of {} images were not tried", images.len());
+                        let all = images.len();
+                        _ = writeln!(io::stderr(), "{untried} of {all} images were not tried");
                     }
                     break;
                 }

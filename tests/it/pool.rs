@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Barrier, Mutex};
 
 use crate::gateway::{Gateway, Then, response};
-use crate::{child, client, if_child, in_parallel};
+use crate::{alone, client, in_parallel};
 
 fn names(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("image/{number}")).collect()
@@ -36,15 +36,10 @@ fn faults(target: &str) -> (usize, u64) {
     (count, dice / 100)
 }
 
-/// In a process of its own, since its connections are many open files.
 #[test]
 fn client_shared_by_fifty_threads_deletes_everything_despite_faults() {
     let test = "pool::client_shared_by_fifty_threads_deletes_everything_despite_faults";
-    if_child(|| {
-        delete_everything_despite_faults();
-        String::new()
-    });
-    child(test, &[("", ""); 0]);
+    alone(test, delete_everything_despite_faults);
 }
 
 fn delete_everything_despite_faults() {
