@@ -1,212 +1,474 @@
-//! Keeps the newest tags of an image, or the newest images of a registry, and deletes the rest.
+//! Keeps the newest builds of an image and deletes the tags of the others.
 //!
-//! Needs the crates `ncloud-container-registry` and `serde_json` 1: copy this file to use it.
+//! Needs the crates `ncloud-container-registry`, `lexopt` 0.3 and `serde_json` 1: copy this file, or
+//! install it as a command with `cargo install --path . --example clean_up`.
 //!
-//! A list that changes while it is read repeats an item or leaves one out, and an item that comes
-//! twice would take two of the kept places. So nothing is deleted unless the list is complete, and
-//! twice the same.
+//! This cleans up every image of a registry, and fails if one of them failed (add `--delete` when the
+//! output is what you want):
+//!
+//! ```sh
+//! images=$(clean_up my-registry) || exit
+//! status=0
+//! for image in $(printf '%s\n' "$images" | cut -f 1); do
+//!     clean_up --keep 5 my-registry "$image" || status=1
+//! done
+//! exit "$status"
+//! ```
 
 #![allow(clippy::indexing_slicing)] // of JSON, where what is missing is null
 
-use std::collections::HashSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::{self, Write};
-use std::num::NonZeroUsize;
-use std::{cmp::Reverse, env, error::Error, process::ExitCode, time::UNIX_EPOCH};
+use std::num::NonZeroU32;
+use std::{error::Error, ffi::OsStr, process, process::ExitCode, time::UNIX_EPOCH};
 
-use ncloud_container_registry::{Client, ErrorKind};
-use serde_json::Value;
+use lexopt::prelude::*;
+use ncloud_container_registry::{Client, ErrorKind as Kind};
+use serde_json::Value as Json;
 
 const HELP: &str = "\
-usage: clean_up [--keep N [--delete]] REGISTRY IMAGE      the tags of an image
-       clean_up --images [--keep N [--delete]] REGISTRY   the images of a registry
-       clean_up REGISTRY                                  lists the images, and no more
-Lists tags or images by API v2, newest first, with their age.
-  --keep N  show which are kept (the N newest, any as new as the last of these, and a tag whose
-            digest a kept tag contains) and which are old; nothing is deleted
-  --delete  delete the old ones, the oldest first, an image with all of its tags. This cannot be
-            undone. Push nothing in the meantime: what is pushed under an old name is deleted, too.
+usage: clean_up [OPTION]... REGISTRY IMAGE   the tags of an image
+       clean_up REGISTRY                     lists the images, and no more
+Lists by API v2, the newest first. With --keep it says which tags are old, and why others are kept.
+  --keep N           the N newest builds stay. A build is all tags with a digest in common, and what is
+                     attached to them (sha256-...). N counts all that fit: for N of each kind, run it
+                     once for each kind, with --only.
+  --older-than DAYS  what is not older stays, too
+  --only PATTERN     what has another name stays, too
+  --protect PATTERN  what has this name stays, too; `latest` always does
+  --delete           the rest is deleted. This cannot be undone: run it without --delete first. Push
+                     nothing in the meantime: what is pushed under an old name is deleted, too.
+Each * of a pattern stands for anything: quote it. Patterns may be repeated: one match is enough.
 Settings: NCLOUD_ACCESS_KEY_ID, NCLOUD_SECRET_ACCESS_KEY (or ~/.ncloud/configure), NCLOUD_REGION.
-Exit status: 0 on success, 1 if a deletion failed, 2 if it ended before the first deletion.
+Exit status: 0 on success; 1 if something old is left, a kept tag is gone, or the list could not be
+read after the deletions; 2 if it ended before the first deletion.
 ";
 
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+/// September 2001, before any registry: a time in seconds, or of a broken item, is less.
+const MIN_TIME_MS: u64 = 1_000_000_000_000;
+/// Enough to know that the service, and not a tag, is the cause.
+const MAX_FAILURES: u32 = 10;
+
 fn main() -> ExitCode {
-    let to_text = |argument: std::ffi::OsString| argument.to_string_lossy().into_owned();
-    let arguments: Vec<_> = env::args_os().skip(1).map(to_text).collect();
-    if arguments.iter().any(|arg| arg == "--help" || arg == "-h") {
-        _ = write!(io::stdout(), "{HELP}");
-        return ExitCode::SUCCESS;
-    }
-    let job = Job::parse(&arguments).ok_or_else(|| HELP.trim_end().into());
-    let done: Result<ExitCode, Box<dyn Error>> = job.and_then(|job| job.run());
+    let done = Job::from_arguments().and_then(|job| job.run());
     done.unwrap_or_else(|error| {
-        _ = writeln!(io::stderr(), "{error}");
+        warn(error);
         ExitCode::from(2)
     })
 }
 
-struct Job<'a> {
-    registry: &'a str,
+/// Prints a line on stderr, which may be closed.
+fn warn(line: impl std::fmt::Display) {
+    _ = writeln!(io::stderr(), "{line}");
+}
+
+fn print(lines: &str) -> Result<ExitCode, Box<dyn Error>> {
+    match io::stdout().write_all(lines.as_bytes()) {
+        // Whoever reads the list may stop early, as `head` does.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+#[derive(Default)]
+struct Job {
+    /// What is listed, for people.
+    name: String,
+    registry: String,
     /// The image whose tags are listed; none if the images are.
-    image: Option<&'a str>,
-    keep: Option<NonZeroUsize>,
+    image: Option<String>,
+    keep: Option<NonZeroU32>,
+    older_than: Option<NonZeroU32>,
+    only: Vec<String>,
+    protected: Vec<String>,
     is_deletion: bool,
 }
 
-impl Job<'_> {
-    /// Returns none for wrong usage.
-    fn parse(arguments: &[String]) -> Option<Job<'_>> {
-        let (mut names, mut keep, mut of_images, mut is_deletion) = (vec![], None, false, false);
-        let mut arguments = arguments.iter();
-        while let Some(argument) = arguments.next() {
-            match &**argument {
-                "--images" => of_images = true,
-                "--delete" => is_deletion = true,
-                "--keep" if keep.is_none() => keep = Some(arguments.next()?.parse().ok()?),
-                name if name.is_empty() || name.starts_with('-') => return None,
-                name => names.push(name),
+impl Job {
+    fn from_arguments() -> Result<Job, Box<dyn Error>> {
+        let (mut job, mut names) = (Job::default(), vec![]);
+        let mut args = lexopt::Parser::from_env();
+        while let Some(argument) = args.next()? {
+            match argument {
+                Short('h') | Long("help") => {
+                    _ = io::stdout().write_all(HELP.as_bytes());
+                    process::exit(0);
+                }
+                Long("keep") => set_once(&mut job.keep, "--keep", &args.value()?)?,
+                Long("older-than") => {
+                    set_once(&mut job.older_than, "--older-than", &args.value()?)?;
+                }
+                Long("only") => job.only.push(args.value()?.string()?),
+                Long("protect") => job.protected.push(args.value()?.string()?),
+                Long("delete") => job.is_deletion = true,
+                Value(name) => names.push(name.string()?),
+                _ => return Err(argument.unexpected().into()),
             }
         }
-        let (registry, image) = match *names {
-            [registry, image] if !of_images => (registry, Some(image)),
-            // An image that is an unset variable must not turn its tags into whole images.
-            [registry] if of_images || keep.is_none() => (registry, None),
-            _ => return None,
-        };
-        let is_usage = keep.is_some() || !is_deletion;
-        is_usage.then_some(Job {
-            registry,
-            image,
-            keep,
-            is_deletion,
-        })
+        let is_choice = job.is_deletion || job.older_than.is_some() || job.patterns().count() > 0;
+        #[rustfmt::skip] // one flaw a line
+        let flaws = [
+            (names.is_empty() || names.len() > 2, "expected REGISTRY IMAGE, or REGISTRY"),
+            (names.iter().any(String::is_empty), "a name is empty; is a variable unset?"),
+            (job.patterns().any(String::is_empty), "a pattern is empty; is a variable unset?"),
+            (is_choice && job.keep.is_none(), "--keep N is missing, which the other options need"),
+            (job.keep.is_some() && names.len() == 1, "--keep needs an image; is a variable unset?"),
+        ];
+        if let Some(flaw) = first_that_holds(&flaws) {
+            return Err(format!("{flaw}; see clean_up --help").into());
+        }
+        job.name = names.join("/");
+        let mut names = names.into_iter();
+        (job.registry, job.image) = (names.next().unwrap_or_default(), names.next());
+        Ok(job)
+    }
+
+    fn patterns(&self) -> impl Iterator<Item = &String> {
+        self.only.iter().chain(&self.protected)
     }
 
     fn run(&self) -> Result<ExitCode, Box<dyn Error>> {
         let client = Client::from_env()?;
-        client.image_url(self.registry, self.image.unwrap_or("image"))?; // refuses a wrong name
-        let key = |item: &Value| (Reverse(time_ms(item)), text(item, "name").to_owned());
-        let mut items = self.read_list(&client)?;
-        // A deletion and a push between two pages can make up for each other, but not twice.
-        let is_same = |again: Vec<Value>| again.iter().map(key).eq(items.iter().map(key));
-        if self.is_deletion && !is_same(self.read_list(&client)?) {
-            return Err("the list has changed; run it again".into());
+        // Refuses a wrong name before anything is sent. With API v3, the URL has a query.
+        let url = client.image_url(&self.registry, self.image.as_deref().unwrap_or("image"))?;
+        if url.contains('?') {
+            return Err("it reads API v2 alone: unset NCR_API_URL, and set NCLOUD_REGION".into());
         }
-        items.sort_by_cached_key(key);
-        let kept = self.choose(&items)?;
-        let items = items.iter().zip(kept);
-        if self.is_deletion {
-            let old = items.filter(|(_, is_kept)| !is_kept);
-            return Ok(self.delete(&client, old.map(|(item, _)| text(item, "name")).rev()));
-        }
+        let list = self.read_list(&client)?;
         let now_ms = u64::try_from(UNIX_EPOCH.elapsed()?.as_millis())?;
-        let lines = items.map(|(item, is_kept)| {
-            let days = now_ms.saturating_sub(time_ms(item)) / (24 * 60 * 60 * 1000);
-            let unit = if days == 1 { "day" } else { "days" };
-            let fate = if is_kept { "\tkept" } else { "\told" };
-            let fate = self.keep.map_or("", |_| fate);
-            let name = text(item, "name").escape_debug(); // whatever it is, it is safe to show
-            format!("{name}\t{days} {unit}{fate}\n")
-        });
-        match io::stdout().write_all(lines.collect::<String>().as_bytes()) {
-            // Whoever reads the list may stop early, as `head` does.
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-            _ => Ok(ExitCode::SUCCESS),
+        let Some(keep) = self.keep else {
+            let lines = list.0.iter().map(|item| item.line(now_ms) + "\n");
+            return print(&lines.collect::<String>());
+        };
+        // A deletion and a push between two pages can make up for each other, but not twice.
+        if self.is_deletion && list != self.read_list(&client)? {
+            return Err(format!("{}: the list has changed; run it again", self.name).into());
+        }
+        let (tags, _) = list;
+        self.check(&tags)?;
+        let builds = self.choose(builds(tags), keep, now_ms);
+        if self.is_deletion {
+            let deleted = self.delete(&client, &builds);
+            Ok(self.report(&client, &builds, &deleted))
+        } else {
+            self.show(&builds, now_ms)
         }
     }
+}
 
-    fn read_list(&self, client: &Client) -> Result<Vec<Value>, Box<dyn Error>> {
-        let mut path = vec!["repositories", self.registry];
-        path.extend(self.image.iter().flat_map(|image| [*image, "tags"]));
-        let (mut items, mut names, mut total, mut page) = (vec![], HashSet::new(), None, 0);
-        loop {
-            page += 1;
-            let query = [("page", &*page.to_string()), ("pagesize", "100")];
-            let list: Value = serde_json::from_str(&client.get(&path, &query)?)?;
+/// Takes the number of an option that stands once.
+fn set_once(slot: &mut Option<NonZeroU32>, option: &str, text: &OsStr) -> Result<(), String> {
+    if slot.is_some() {
+        return Err(format!("{option} is given twice"));
+    }
+    *slot = text.to_str().and_then(|text| text.parse().ok());
+    let flaw = || format!("{option} takes a whole number from 1, not {text:?}");
+    slot.map(drop).ok_or_else(flaw)
+}
+
+/// Returns the text of the first row that holds.
+fn first_that_holds<'a>(rows: &[(bool, &'a str)]) -> Option<&'a str> {
+    let row = rows.iter().find(|(holds, _)| *holds);
+    row.map(|(_, text)| *text)
+}
+
+// The list.
+
+/// The items, the newest first, and their names.
+type List = (Vec<Item>, HashSet<String>);
+
+/// A tag of an image, or an image. The newest is the least.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Item {
+    time_ms: Reverse<Option<u64>>,
+    name: String,
+    /// What a tag points to. Images have none.
+    digest: Option<String>,
+    /// The digests that a tag contains, one for each platform.
+    parts: BTreeSet<String>,
+    /// The digest of what a signature or an attestation is about.
+    subject: Option<String>,
+}
+
+impl Item {
+    fn parse(item: &Json) -> Option<Item> {
+        let name = text(&item["name"])?;
+        let time_ms = item["last_updated"].as_u64();
+        let parts = item["images"].as_array().into_iter().flatten();
+        Some(Item {
+            time_ms: Reverse(time_ms.filter(|time_ms| *time_ms >= MIN_TIME_MS)),
+            digest: text(&item["digest"]),
+            parts: parts.filter_map(|part| text(&part["digest"])).collect(),
+            subject: subject(&name),
+            name,
+        })
+    }
+
+    /// Whether its name says that it is attached to something else.
+    fn is_attached(&self) -> bool {
+        self.subject.is_some()
+    }
+
+    fn digests(&self) -> impl Iterator<Item = &String> {
+        self.digest.iter().chain(&self.parts).chain(&self.subject)
+    }
+
+    /// Returns its name and its age in days.
+    fn line(&self, now_ms: u64) -> String {
+        let age = |time_ms| format!("{} d", now_ms.saturating_sub(time_ms) / DAY_MS);
+        let age = self.time_ms.0.map_or("?".to_owned(), age);
+        format!("{}\t{age}", self.name.escape_debug()) // whatever it is, it is safe to show
+    }
+}
+
+fn text(value: &Json) -> Option<String> {
+    Some(value.as_str()?.to_owned()).filter(|text| !text.is_empty())
+}
+
+/// Reads the digest in a name such as `sha256-0123....sig`, with 64 digits.
+fn subject(name: &str) -> Option<String> {
+    let hex = name.strip_prefix("sha256-")?.split('.').next()?;
+    let is_digest = hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_digest.then(|| format!("sha256:{hex}"))
+}
+
+impl Job {
+    /// Reads the whole list or fails: a list that changes while it is read repeats an item or leaves
+    /// one out, and an item that comes twice would take two of the kept places.
+    fn read_list(&self, client: &Client) -> Result<List, Box<dyn Error>> {
+        let mut path = vec!["repositories", &*self.registry];
+        path.extend(self.image.iter().flat_map(|image| [&**image, "tags"]));
+        let (mut items, mut names, mut total) = (vec![], HashSet::new(), None);
+        for page in 1.. {
+            let flawed = |flaw: &str| format!("page {page} of {}: {flaw}", path.join("/"));
+            // Of 50 tags, each with 50 platforms, a page has less than the 1 MiB that are read.
+            let query = [("page", &*page.to_string()), ("pagesize", "50")];
+            let body = client.get(&path, &query)?;
+            let list: Json = serde_json::from_str(&body).map_err(|e| flawed(&e.to_string()))?;
+            let (count, next) = (list["count"].as_u64(), &list["next"]);
+            let is_last = next.is_null() || *next == 0;
             let results = list["results"].as_array().map_or(&[][..], Vec::as_slice);
-            items.extend_from_slice(results);
-            names.extend(results.iter().map(|item| text(item, "name").to_owned()));
-            let (count, found) = (list["count"].as_u64(), items.len() as u64);
-            let is_last = list["next"].is_null();
-            let is_item = |item| !text(item, "name").is_empty() && item["last_updated"].is_u64();
+            let found = (items.len() + results.len()) as u64;
+            items.extend(results.iter().filter_map(Item::parse));
+            names.extend(results.iter().filter_map(|item| text(&item["name"])));
             #[rustfmt::skip] // one flaw a line
             let flaws = [
-                (count.is_none() || !list["results"].is_array(), "it is no page of a list"),
-                (count != *total.get_or_insert(count), "its count has changed; run it again"),
+                (count.is_none(), "it has no count"),
                 (count > Some(100_000), "it counts more than 100,000 items"), // or perhaps no end
-                (!results.iter().all(is_item), "an item has no name or no time"),
-                (found > names.len() as u64, "a name comes twice; run it again"),
-                (count < Some(found) || is_last && count > Some(found), "its count is another; run it again"),
-                (!is_last && (results.is_empty() || list["next"] != page + 1), "it leads to no page"),
+                (count != *total.get_or_insert(count), "its count has changed; run it again"),
+                ((items.len() as u64) < found, "an item has no name"),
+                ((names.len() as u64) < found, "a name comes twice; run it again"),
+                (Some(found) > count || (is_last && Some(found) < count), "the items are not as many as it counts; run it again"),
+                (!is_last && (results.is_empty() || *next != page + 1), "the next page is not the following one"),
             ];
-            if let Some((_, flaw)) = flaws.iter().find(|(is_flawed, _)| *is_flawed) {
-                return Err(format!("page {page} of {}: {flaw}", path.join("/")).into());
+            if let Some(flaw) = first_that_holds(&flaws) {
+                return Err(flawed(flaw).into());
             }
             if is_last {
-                return Ok(items);
+                break;
+            }
+        }
+        items.sort();
+        Ok((items, names))
+    }
+
+    /// Refuses a list with a tag of which nobody can say whether it is old, and tells which patterns
+    /// name nothing: a misspelt one protects nothing.
+    fn check(&self, tags: &[Item]) -> Result<(), String> {
+        for pattern in self.patterns() {
+            if !tags.iter().any(|tag| is_match(pattern, &tag.name)) {
+                warn(format!("{}: no tag is named {pattern:?}", self.name));
+            }
+        }
+        for tag in tags {
+            let flaws = [
+                (tag.digest.is_none(), "no digest"),
+                (tag.time_ms.0.is_none(), "no time in milliseconds"),
+            ];
+            if let Some(flaw) = first_that_holds(&flaws) {
+                let (list, name) = (&self.name, tag.name.escape_debug());
+                return Err(format!(
+                    "{list}:{name} has {flaw}; if it may go, use delete_image"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether `name` is `pattern`, each * of which stands for anything.
+fn is_match(pattern: &str, name: &str) -> bool {
+    let Some((start, mut pattern)) = pattern.split_once('*') else {
+        return name == pattern;
+    };
+    let mut rest = name.strip_prefix(start);
+    while let Some((part, others)) = pattern.split_once('*') {
+        rest = rest.and_then(|rest| Some(rest.split_once(part)?.1));
+        pattern = others;
+    }
+    rest.is_some_and(|rest| rest.ends_with(pattern))
+}
+
+// Builds.
+
+/// The tags that have or contain a digest in common, directly or through others. CI pushes several
+/// tags for a commit, one for each platform perhaps, and a registry may delete all tags of a digest
+/// with one of them. So a build stays or goes whole. The newest comes first, the attached ones last.
+type Build = Vec<Item>;
+
+/// Returns the builds of tags that come newest first, in the order of their newest tags. A young
+/// signature makes no build young.
+fn builds(mut tags: Vec<Item>) -> Vec<Build> {
+    tags.sort_by_key(Item::is_attached);
+    let mut holders = HashMap::<_, Vec<_>>::new(); // of a digest
+    for (index, tag) in tags.iter().enumerate() {
+        for digest in tag.digests() {
+            holders.entry(digest).or_default().push(index);
+        }
+    }
+    let mut firsts = vec![None; tags.len()]; // of each tag, the first tag of its build
+    for first in 0..tags.len() {
+        let mut found = vec![first];
+        while let Some(index) = found.pop() {
+            firsts[index].get_or_insert(first); // another visit finds nothing new
+            for digest in tags[index].digests() {
+                found.extend(holders.remove(digest).unwrap_or_default());
             }
         }
     }
+    let mut builds = BTreeMap::<_, Vec<_>>::new();
+    for (tag, first) in tags.into_iter().zip(firsts) {
+        builds.entry(first).or_default().push(tag);
+    }
+    builds.into_values().collect()
+}
 
-    /// Returns which of `items`, the newest first, are kept.
-    fn choose(&self, items: &[Value]) -> Result<Vec<bool>, String> {
-        // Of fewer items, or without the option, all are kept.
-        let last = self.keep.and_then(|keep| items.get(keep.get() - 1));
-        let oldest = last.map_or(0, time_ms);
-        let mut kept: Vec<_> = items.iter().map(|item| time_ms(item) >= oldest).collect();
-        if self.keep.is_none() || self.image.is_none() {
-            return Ok(kept); // images have no digest
-        }
-        let is_digest = |digest: &str| !digest.is_empty() && digest.chars().all(is_of_digest);
-        if let Some(tag) = items.iter().find(|tag| !is_digest(text(tag, "digest"))) {
-            return Err(format!("the tag {:?} has no digest", text(tag, "name")));
-        }
-        // A tag that is kept for its digest keeps others in turn.
-        loop {
-            let before = kept.clone();
-            let tags = items.iter().zip(&kept).filter(|(_, is_kept)| **is_kept);
-            let shown: String = tags.map(|(tag, _)| tag.to_string()).collect();
-            let words: HashSet<_> = shown.split(|c| !is_of_digest(c)).collect();
-            for (tag, is_kept) in items.iter().zip(&mut kept) {
-                *is_kept |= words.contains(text(tag, "digest"));
-            }
-            if kept == before {
-                return Ok(kept);
-            }
-        }
+// What is kept.
+
+/// Why a build is kept; none if it is old.
+type Reason = Option<&'static str>;
+type Choice = (Reason, Build);
+
+impl Job {
+    /// Tells of each build why it is kept; none if it is old.
+    fn choose(&self, builds: Vec<Build>, keep: NonZeroU32, now_ms: u64) -> Vec<Choice> {
+        let newest_candidate = |build: &Build| {
+            let newest = build.iter().find(|tag| self.reason(tag).is_none());
+            newest.and_then(|tag| tag.time_ms.0)
+        };
+        // A build without candidates takes no place.
+        let mut times: Vec<_> = builds.iter().filter_map(newest_candidate).collect();
+        times.sort_unstable_by_key(|time_ms| Reverse(*time_ms));
+        let last_place = times.iter().take(keep.get() as usize).next_back().copied();
+        let start = |days: NonZeroU32| now_ms.saturating_sub(u64::from(days.get()) * DAY_MS);
+        let youth = self.older_than.map(start);
+        let reason = |build: &Build| {
+            let time_ms = newest_candidate(build);
+            let is_since = |start| (time_ms.zip(start)).is_some_and(|(time, start)| time >= start);
+            let has = |reason| build.iter().any(|tag| self.reason(tag) == Some(reason));
+            first_that_holds(&[
+                (is_since(last_place), "newest"),
+                (is_since(youth), "young"),
+                (has("protected"), "protected"),
+                (has("other"), "other"),
+                // To an index, perhaps, whose own digest is in no list.
+                (time_ms.is_none(), "attached"),
+            ])
+        };
+        let chosen = builds.into_iter().map(|build| (reason(&build), build));
+        chosen.collect()
     }
 
-    fn delete<'a>(&self, client: &Client, names: impl Iterator<Item = &'a str>) -> ExitCode {
-        let mut status = ExitCode::SUCCESS;
-        for name in names {
-            let deleted = match self.image {
-                Some(image) => client.delete_tag(self.registry, image, name),
-                None => client.delete_image(self.registry, name),
-            };
-            if let Err(error) = deleted {
-                _ = writeln!(io::stderr(), "{error}");
-                status = ExitCode::FAILURE;
-                if error.kind() != ErrorKind::NotFound {
-                    break;
+    /// Returns why a tag is no candidate; none if it is one.
+    fn reason(&self, tag: &Item) -> Reason {
+        let fits = |patterns: &[String]| patterns.iter().any(|text| is_match(text, &tag.name));
+        first_that_holds(&[
+            (tag.name == "latest" || fits(&self.protected), "protected"),
+            (tag.is_attached(), "attached"),
+            (!self.only.is_empty() && !fits(&self.only), "other"),
+        ])
+    }
+
+    // Deletion.
+
+    /// Deletes the old builds, the oldest first, and returns the tags whose deletion is confirmed.
+    fn delete<'a>(&self, client: &Client, builds: &'a [Choice]) -> HashSet<&'a str> {
+        let image = self.image.as_deref().unwrap_or_default();
+        let (mut deleted, mut failures, mut untried) = (HashSet::new(), 0, 0);
+        for (_, build) in builds.iter().rev().filter(|(reason, _)| reason.is_none()) {
+            let (mut is_deleted, mut is_left) = (false, false);
+            let tags = build.iter().rev();
+            let (attached, tags): (Vec<_>, Vec<_>) = tags.partition(|tag| tag.is_attached());
+            for tag in tags.into_iter().chain(attached) {
+                // What stays keeps its signatures.
+                if failures >= MAX_FAILURES || (tag.is_attached() && (is_left || !is_deleted)) {
+                    untried += 1;
+                    continue;
                 }
-            } else {
-                // If the output is closed, the rest must still be deleted.
-                _ = writeln!(io::stdout(), "deleted {name}");
+                let Err(error) = client.delete_tag(&self.registry, image, &tag.name) else {
+                    // If the output is closed, the rest must still be deleted.
+                    _ = writeln!(io::stdout(), "deleted {}:{}", self.name, tag.name);
+                    (failures, is_deleted) = (0, true);
+                    deleted.insert(&*tag.name);
+                    continue;
+                };
+                // One that is not found is perhaps gone with another tag of its digest.
+                is_left |= error.kind() != Kind::NotFound;
+                failures += match error.kind() {
+                    Kind::Unauthorized | Kind::RateLimited => MAX_FAILURES,
+                    Kind::Server | Kind::Timeout | Kind::Transport | Kind::UnexpectedResponse => 1,
+                    _ => 0, // it is about this tag, and must not block the others
+                };
+                warn(error);
             }
         }
-        status
+        if untried > 0 {
+            warn(format!("{}: {untried} old tags were not tried", self.name));
+        }
+        deleted
     }
-}
 
-/// What is missing or no text is empty.
-fn text<'a>(item: &'a Value, field: &str) -> &'a str {
-    item[field].as_str().unwrap_or_default()
-}
+    // What is told.
 
-fn time_ms(item: &Value) -> u64 {
-    item["last_updated"].as_u64().unwrap_or_default()
-}
+    /// Shows the tags of each build together, with the name of its first.
+    fn show(&self, builds: &[Choice], now_ms: u64) -> Result<ExitCode, Box<dyn Error>> {
+        let (mut lines, mut counts) = (String::new(), [0, 0]);
+        for (reason, build) in builds {
+            let fate = reason.map_or("old".to_owned(), |reason| format!("kept ({reason})"));
+            let first = build[0].name.escape_debug();
+            let line = |tag: &Item| format!("{}\t{fate}\t{first}\n", tag.line(now_ms));
+            lines.extend(build.iter().map(line));
+            counts[usize::from(reason.is_some())] += build.len();
+        }
+        let [old, kept] = counts;
+        warn(format!("{}: {old} old, {kept} kept", self.name));
+        print(&lines)
+    }
 
-/// Whether a digest can have a character (OCI image specification, "Digests").
-fn is_of_digest(c: char) -> bool {
-    c.is_ascii_alphanumeric() || "+._-:=".contains(c)
+    /// Reads the list once more, and tells what became of the tags.
+    fn report(&self, client: &Client, builds: &[Choice], deleted: &HashSet<&str>) -> ExitCode {
+        let (old, kept): (Vec<_>, Vec<_>) = builds.iter().partition(|(reason, _)| reason.is_none());
+        let old: Vec<_> = old.into_iter().flat_map(|(_, build)| build).collect();
+        let kept = kept.into_iter().flat_map(|(_, build)| build);
+        let has_old = !old.is_empty();
+        let listed = has_old.then(|| self.read_list(client)).transpose();
+        let is_known = listed.as_ref().map_err(warn).is_ok();
+        let is_listed = |tag: &&Item| match &listed {
+            Ok(Some((_, names))) => names.contains(&tag.name),
+            _ => true,
+        };
+        // What is gone without a confirmation went with another tag of its digest.
+        let is_left = |tag: &&&Item| is_listed(tag) && !deleted.contains(&*tag.name);
+        let left = old.iter().filter(is_left).count();
+        let (kept, gone): (Vec<_>, Vec<_>) = kept.partition(is_listed);
+        for name in gone.iter().map(|tag| tag.name.escape_debug()) {
+            warn(format!("{}:{name} should be kept, but is gone", self.name));
+        }
+        let (deleted, kept) = (old.len() - left, kept.len());
+        let counts = format!("{deleted} deleted, {left} left, {kept} kept");
+        _ = writeln!(io::stdout(), "{}: {counts}", self.name);
+        ExitCode::from(u8::from(!is_known || left > 0 || !gone.is_empty()))
+    }
 }

@@ -1,84 +1,82 @@
-//! Deletes images from a NAVER Cloud Platform Container Registry.
+//! Deletes an image, or one of its tags, from a NAVER Cloud Platform Container Registry.
 //!
-//! Needs no crate but `ncloud-container-registry`: copy this file to use it.
+//! Needs the crates `ncloud-container-registry` and `lexopt` 0.3: copy this file to use it.
 
 use std::io::{self, Write};
-use std::{env, process::ExitCode};
+use std::{error::Error, process::ExitCode};
 
-use ncloud_container_registry::{Client, Error, ErrorKind};
+use lexopt::prelude::*;
+use ncloud_container_registry::{Client, ErrorKind};
 
 const HELP: &str = "\
-usage: delete_image [--dry-run] [--if-exists] REGISTRY IMAGE...
-Deletes images, each with all of its tags. This cannot be undone. All names are checked first. It
-ends at the first 401 or 429, since further names would fail, too.
-  --dry-run    show which URL each deletion would be sent to, and send nothing
-  --if-exists  a missing image, or a misspelt registry, is not a failure
+usage: delete_image [--dry-run] [--if-exists] REGISTRY IMAGE[:TAG]
+Deletes an image with all of its tags, or one tag. This cannot be undone.
+  --dry-run    show what would be deleted, and send nothing
+  --if-exists  a missing image or tag, or a misspelt registry, is not a failure
 Keys:   NCLOUD_ACCESS_KEY_ID and NCLOUD_SECRET_ACCESS_KEY, or ~/.ncloud/configure (NCLOUD_PROFILE)
 Region: NCLOUD_REGION: KR, SGN or JPN (NCLOUD_SITE=gov: KR or KRS; fin: FKR), or NCR_API_URL
-Exit status: 0 on success, 1 if an image could not be deleted, 2 for wrong usage, settings or names.
+Exit status: 0 on success, 1 if it was not deleted, 2 for wrong usage, settings or names.
 ";
 
 fn main() -> ExitCode {
-    let arguments = env::args_os().skip(1);
-    let arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
-    let (options, names): (Vec<_>, Vec<_>) = arguments.partition(|name| name.starts_with('-'));
-    let is_given = |option| options.iter().any(|given| given == option);
-    if is_given("--help") || is_given("-h") {
-        _ = write!(io::stdout(), "{HELP}");
-        return ExitCode::SUCCESS;
+    run().unwrap_or_else(|error| {
+        _ = writeln!(io::stderr(), "{error}");
+        ExitCode::from(2)
+    })
+}
+
+fn run() -> Result<ExitCode, Box<dyn Error>> {
+    let (mut names, mut is_dry_run, mut is_absence_fine) = (vec![], false, false);
+    let mut args = lexopt::Parser::from_env();
+    while let Some(argument) = args.next()? {
+        match argument {
+            Short('h') | Long("help") => {
+                _ = io::stdout().write_all(HELP.as_bytes());
+                return Ok(ExitCode::SUCCESS);
+            }
+            Long("dry-run") => is_dry_run = true,
+            Long("if-exists") => is_absence_fine = true,
+            Value(name) => names.push(name.string()?),
+            _ => return Err(argument.unexpected().into()),
+        }
     }
-    let is_known = |option: &String| option == "--dry-run" || option == "--if-exists";
-    let (Some((registry, images @ [_, ..])), true) =
-        (names.split_first(), options.iter().all(is_known))
-    else {
-        _ = write!(io::stderr(), "{HELP}");
-        return ExitCode::from(2);
+    let [registry, name] = &*names else {
+        return Err("expected REGISTRY IMAGE[:TAG]; see delete_image --help".into());
     };
-    let checked = Client::from_env().and_then(|client| {
-        let urls = images.iter().map(|image| client.image_url(registry, image));
-        let urls = urls.collect::<Result<Vec<_>, Error>>()?;
-        Ok((client, urls))
-    });
-    let (client, urls) = match checked {
-        Ok(checked) => checked,
+    // As docker has it: a colon before a slash begins no tag.
+    let (image, tag) = match name.rsplit_once(':') {
+        Some((image, tag)) if !tag.contains('/') => (image, Some(tag)),
+        _ => (&**name, None),
+    };
+    if tag == Some("") {
+        return Err("the tag is empty; is a variable unset?".into());
+    }
+    let client = Client::from_env()?;
+    let url = client.image_url(registry, image)?; // refuses a wrong name, also in a dry run
+    let name = format!("{registry}/{name}");
+    if is_dry_run {
+        // The URL of an image is not that of its tag.
+        let url = tag.map_or(format!(": DELETE {url}"), |_| String::new());
+        _ = writeln!(io::stdout(), "would delete {name}{url}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let deleted = match tag {
+        Some(tag) => client.delete_tag(registry, image, tag),
+        None => client.delete_image(registry, image),
+    };
+    let is_absent = |error: &ncloud_container_registry::Error| {
+        error.kind() == ErrorKind::NotFound && !error.may_have_been_deleted()
+    };
+    match deleted {
+        Ok(()) => _ = writeln!(io::stdout(), "deleted {name}"),
+        Err(error) if is_absence_fine && is_absent(&error) => {
+            _ = writeln!(io::stdout(), "absent {name}");
+        }
+        Err(error) if error.attempts() == 0 => return Err(error.into()), // a wrong tag
         Err(error) => {
             _ = writeln!(io::stderr(), "{error}");
-            return ExitCode::from(2);
-        }
-    };
-    let mut status = ExitCode::SUCCESS;
-    for (tried, (image, url)) in (1..).zip(images.iter().zip(urls)) {
-        let done = if is_given("--dry-run") {
-            Ok(format!("would delete {registry}/{image}: DELETE {url}"))
-        } else if is_given("--if-exists") {
-            let existed = client.delete_image_if_exists(registry, image);
-            existed.map(|existed| {
-                let done = if existed { "deleted" } else { "absent" };
-                format!("{done} {registry}/{image}")
-            })
-        } else {
-            let deleted = client.delete_image(registry, image);
-            deleted.map(|()| format!("deleted {registry}/{image}"))
-        };
-        match done {
-            // If the output is closed, the images must still be deleted.
-            Ok(line) => _ = writeln!(io::stdout(), "{line}"),
-            Err(error) => {
-                _ = writeln!(io::stderr(), "{error}");
-                status = ExitCode::FAILURE;
-                if matches!(
-                    error.kind(),
-                    ErrorKind::Unauthorized | ErrorKind::RateLimited
-                ) {
-                    let untried = images.len() - tried;
-                    if untried > 0 {
-                        let all = images.len();
-                        _ = writeln!(io::stderr(), "{untried} of {all} images were not tried");
-                    }
-                    break;
-                }
-            }
+            return Ok(ExitCode::FAILURE);
         }
     }
-    status
+    Ok(ExitCode::SUCCESS)
 }

@@ -135,6 +135,8 @@ pub struct Tag {
     pub digest: String,
     /// The digests of its images, one a platform.
     pub images: Vec<String>,
+    /// Of a gateway that lists what it has deleted.
+    pub is_deleted: bool,
 }
 
 impl Tag {
@@ -143,14 +145,16 @@ impl Tag {
             last_updated,
             digest: digest.into(),
             images: Vec::new(),
+            is_deleted: false,
         }
     }
 
-    fn to_json(&self, name: &str) -> String {
+    pub fn to_json(&self, name: &str) -> String {
         let Tag {
             last_updated,
             digest,
             images,
+            ..
         } = self;
         let images: Vec<_> = images
             .iter()
@@ -163,6 +167,17 @@ impl Tag {
     }
 }
 
+/// What other registries do.
+#[derive(Default)]
+pub struct Quirks {
+    /// The deletion of a tag takes all tags of its digest along.
+    pub deletes_by_digest: bool,
+    /// A list has what was deleted, too.
+    pub lists_deleted: bool,
+    /// What the deletion of a tag of this name gets as a response, and nothing else is done.
+    pub refused: BTreeMap<String, String>,
+}
+
 pub struct Gateway {
     address: SocketAddr,
     state: Arc<State>,
@@ -171,6 +186,7 @@ pub struct Gateway {
 
 struct State {
     images: Mutex<Images>,
+    quirks: Mutex<Quirks>,
     requests: Mutex<Vec<Request>>,
     responses: Mutex<Vec<String>>,
     scripts: Mutex<VecDeque<Script>>,
@@ -203,6 +219,7 @@ impl Gateway {
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State {
             images: Mutex::default(),
+            quirks: Mutex::default(),
             requests: Mutex::default(),
             responses: Mutex::default(),
             scripts: Mutex::default(),
@@ -252,6 +269,10 @@ impl Gateway {
         tags.insert(name.into(), tag);
     }
 
+    pub fn quirks(&self) -> MutexGuard<'_, Quirks> {
+        lock(&self.state.quirks)
+    }
+
     /// The images that the gateway holds, sorted.
     pub fn images(&self) -> Vec<String> {
         lock(&self.state.images).keys().cloned().collect()
@@ -264,6 +285,7 @@ impl Gateway {
             .get(image)
             .into_iter()
             .flatten()
+            .filter(|(_, tag)| !tag.is_deleted)
             .map(|(name, _)| name.clone())
             .collect()
     }
@@ -446,10 +468,22 @@ impl State {
                 respond("200 OK", &list(&tags, query))
             }
             [registry, name, "tags", tag] if is_deletion => {
-                let image = format!("{registry}/{name}");
-                let tags = images.get_mut(&image);
-                if tags.and_then(|tags| tags.remove(tag)).is_none() {
+                let quirks = lock(&self.quirks);
+                if let Some(response) = quirks.refused.get(tag) {
+                    return response.clone();
+                }
+                let tags = images.get_mut(&format!("{registry}/{name}"));
+                let held = tags.as_ref().and_then(|tags| tags.get(tag)).cloned();
+                let held = held.filter(|held| !held.is_deleted);
+                let (Some(tags), Some(held)) = (tags, held) else {
                     return not_found();
+                };
+                for (name, other) in tags.iter_mut() {
+                    let is_same = quirks.deletes_by_digest && other.digest == held.digest;
+                    other.is_deleted |= name == tag || is_same;
+                }
+                if !quirks.lists_deleted {
+                    tags.retain(|_, tag| !tag.is_deleted);
                 }
                 if is_v3 {
                     images.retain(|_, tags| !tags.is_empty());

@@ -20,9 +20,10 @@ use gateway::Gateway;
 
 mod attempts; // how often a call tries, how long it waits, and when it ends
 mod build_script; // the build script of README, in a crate of its own
+mod clean_up; // the example of this name, run as a user runs it
 #[cfg(feature = "rustls")]
 mod connections; // ways of not connecting and of losing a response, directly and through proxies
-mod examples; // the examples, run as a user runs them
+mod examples; // the other examples, run as a user runs them
 #[cfg(feature = "rustls")]
 mod faults; // one row for each way that an attempt can end, and every pair of them
 mod gateway; // the loopback gateway that the tests and the demo talk to
