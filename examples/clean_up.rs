@@ -1,10 +1,10 @@
 //! Keeps the newest builds of an image and deletes the tags of the others.
 //!
-//! Needs the crates `ncloud-container-registry`, `lexopt` 0.3 and `serde_json` 1: copy this file, or
-//! install it as a command with `cargo install --path . --example clean_up`.
+//! Needs the crates `ncloud-container-registry`, `lexopt` 0.3 and `serde_json` 1: copy this file,
+//! or make a command of it with `cargo install --path . --example clean_up`.
 //!
-//! This cleans up every image of a registry, and fails if one of them failed (add `--delete` when the
-//! output is what you want):
+//! A shell that cleans up every image of a registry, and fails if one of them failed (with
+//! `--delete` when the output is what you want):
 //!
 //! ```sh
 //! images=$(clean_up my-registry) || exit
@@ -31,9 +31,9 @@ const HELP: &str = "\
 usage: clean_up [OPTION]... REGISTRY IMAGE   the tags of an image
        clean_up REGISTRY                     lists the images, and no more
 Lists by API v2, the newest first. With --keep it says which tags are old, and why others are kept.
-  --keep N           the N newest builds stay. A build is all tags with a digest in common, and what is
-                     attached to them (sha256-...). N counts all that fit: for N of each kind, run it
-                     once for each kind, with --only.
+  --keep N           the N newest builds stay. A build is all tags with a digest in common, and
+                     what is attached to them (sha256-...). N counts all that fit: for N of each
+                     kind, run it once for each kind, with --only.
   --older-than DAYS  what is not older stays, too
   --only PATTERN     what has another name stays, too
   --protect PATTERN  what has this name stays, too; `latest` always does
@@ -235,8 +235,8 @@ fn subject(name: &str) -> Option<String> {
 }
 
 impl Job {
-    /// Reads the whole list or fails: a list that changes while it is read repeats an item or leaves
-    /// one out, and an item that comes twice would take two of the kept places.
+    /// Reads the whole list or fails: a list that changes meanwhile repeats an item or leaves one
+    /// out, and an item that comes twice would take two of the kept places.
     fn read_list(&self, client: &Client) -> Result<List, Box<dyn Error>> {
         let mut path = vec!["repositories", &*self.registry];
         path.extend(self.image.iter().flat_map(|image| [&**image, "tags"]));
@@ -274,8 +274,8 @@ impl Job {
         Ok((items, names))
     }
 
-    /// Refuses a list with a tag of which nobody can say whether it is old, and tells which patterns
-    /// name nothing: a misspelt one protects nothing.
+    /// Refuses a list with a tag that cannot be judged, and tells which patterns name nothing: a
+    /// misspelt one protects nothing.
     fn check(&self, tags: &[Item]) -> Result<(), String> {
         for pattern in self.patterns() {
             if !tags.iter().any(|tag| is_match(pattern, &tag.name)) {
@@ -315,7 +315,8 @@ fn is_match(pattern: &str, name: &str) -> bool {
 
 /// The tags that have or contain a digest in common, directly or through others. CI pushes several
 /// tags for a commit, one for each platform perhaps, and a registry may delete all tags of a digest
-/// with one of them. So a build stays or goes whole. The newest comes first, the attached ones last.
+/// with one of them, so a build stays or goes whole. The newest tag comes first, attached ones
+/// last.
 type Build = Vec<Item>;
 
 /// Returns the builds of tags that come newest first, in the order of their newest tags. A young

@@ -1,3 +1,7 @@
+//! A [`Client`] deletes images and reads: [`Client::from_env`] creates one from the usual settings,
+//! a [`ClientBuilder`] from others. [`Credentials`] and [`Region`] choose the account and the
+//! service. An [`Error`] tells what became of the image. TLS is a
+//! [feature](#features-and-versions).
 #![doc = include_str!("../README.md")]
 
 use std::cell::Cell;
@@ -53,7 +57,7 @@ pub struct Client {
     credentials: Credentials,
     api_url: Arc<str>,
     agent: ureq::Agent,
-    /// Whether this is a build with TLS, or `ureq_config`, which may bring another, was used.
+    /// Whether this is a build with TLS, or `ureq_config` was used, which may bring its own.
     has_tls: bool,
     timeout: Duration,
     max_attempts: u32,
@@ -147,16 +151,6 @@ impl Client {
     ///
     /// As for [`delete_image`](Client::delete_image), except that [`ErrorKind::NotFound`] always
     /// comes with an unknown outcome.
-    ///
-    /// # Examples
-    ///
-    /// ```no_run
-    /// # let client = ncloud_container_registry::Client::from_env()?;
-    /// if !client.delete_image_if_exists("my-registry", "hello/world")? {
-    ///     println!("nothing to delete");
-    /// }
-    /// # Ok::<(), ncloud_container_registry::Error>(())
-    /// ```
     pub fn delete_image_if_exists(&self, registry: &str, image_name: &str) -> Result<bool, Error> {
         match self.delete_image(registry, image_name) {
             Err(error) if error.kind() == ErrorKind::NotFound && !error.may_have_been_deleted() => {
@@ -193,10 +187,12 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As for [`get`](Client::get), but never [`ErrorKind::NotFound`].
+    /// As for [`get`](Client::get), but never [`ErrorKind::NotFound`];
+    /// [`ErrorKind::UnexpectedResponse`] also for an object without a `name`.
     pub fn image_exists(&self, registry: &str, image_name: &str) -> Result<bool, Error> {
         let url = self.url_of_image(registry, image_name);
-        let target = Target::new(Method::GET, format!("{registry}/{image_name}"), url)?;
+        let mut target = Target::new(Method::GET, format!("{registry}/{image_name}"), url)?;
+        target.field = Some("\"name\":"); // as both APIs document it
         match self.run(&target) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             body => body.map(|_| true),
@@ -235,14 +231,14 @@ impl Client {
     /// | | API v2 | API v3 |
     /// | --- | --- | --- |
     /// | images | `repositories`, registry | `registries`, registry, `images` |
-    /// | tags | `repositories`, registry, image, `tags` | see the vendor's reference |
+    /// | tags | `repositories`, registry, image, `tags` | as for images, then image, `tags` |
     /// | parameters | `page` from 1, `pagesize` | `pageNo` from 0, `pageSize` |
     ///
     /// A page of v2 has `count` (of all pages), `next` (the next page's number, or null) and
     /// `results`: images with `name` and `last_updated` (milliseconds since 1970), or tags with
-    /// these and `digest`. A push or a deletion meanwhile can repeat an item or leave one out:
-    /// read all pages, refuse a repeated name, and compare with `count`, as the example `clean_up`
-    /// does. Retries and timeout are as for a deletion.
+    /// these and `digest`. The order is kept while nothing changes; a push or a deletion meanwhile
+    /// can repeat an item or leave one out: read all pages, refuse a repeated name, and compare
+    /// with `count`, as the example `clean_up` does. Retries and timeout are as for a deletion.
     ///
     /// Sources: [Get image
     /// list](https://api.ncloud-docs.com/docs/en/containerregistry-getimagelist), Get image tag
@@ -344,7 +340,9 @@ impl ClientBuilder {
             let text = format!("no region: set NCLOUD_REGION to one of {}", codes(regions));
             return Err(Error::invalid(text));
         };
-        let region = Region::from_code(&site, &code).map_err(|error| error.at("NCLOUD_REGION"))?;
+        let sites = "; NCLOUD_SITE chooses the site (public, gov or fin)";
+        let region = Region::from_code(&site, &code)
+            .map_err(|error| error.at("NCLOUD_REGION").advise(sites))?;
         Ok(Client::builder(region, credentials))
     }
 
@@ -503,12 +501,9 @@ impl Region {
             .iter()
             .find(|(known, _)| known.eq_ignore_ascii_case(code));
         found.map(|(_, region)| *region).ok_or_else(|| {
-            Error::invalid(format!(
-                "no region \"{}\" on the site {site}, which has {}; NCLOUD_SITE chooses the site \
-                 (public, gov or fin)",
-                printable(code),
-                codes(regions)
-            ))
+            let (code, codes) = (printable(code), codes(regions));
+            let text = format!("no region \"{code}\" on the site {site}, which has {codes}");
+            Error::invalid(text).advise("; the sites are public, gov and fin")
         })
     }
 
@@ -928,9 +923,10 @@ pub enum ErrorKind {
     /// 424, 499 or 5xx: the service or its gateway failed. The service may send a 500 for a missing
     /// image. Run the call again, or ask [`Client::image_exists`].
     Server,
-    /// A response unlike the service's: a redirect, a success status that confirms nothing, a 403
-    /// or 404 of a proxy or a load balancer, a 404 for an unknown URL, a proxy that wants a
-    /// password, a certificate that is not valid. Check the API URL and the proxy.
+    /// A response that is not the service's or, before any, a proxy that wants a password or a
+    /// certificate that is not valid. Such a response is a redirect, a success status that confirms
+    /// nothing, a 403 or 404 of a proxy or a load balancer, or a 404 for an unknown URL. Check the
+    /// API URL and the proxy.
     UnexpectedResponse,
     /// No response in time, or 408. Run the call again, or allow more time.
     Timeout,
@@ -1045,6 +1041,12 @@ impl Error {
 
     fn credentials(what_is_wrong: impl Into<String>) -> Error {
         Error::new(ErrorKind::Credentials, Outcome::NotDeleted, what_is_wrong)
+    }
+
+    /// Tells what to do in place of what its kind tells.
+    fn advise(mut self, advice: &'static str) -> Error {
+        self.0.advice = advice;
+        self
     }
 
     /// Names the variable or the file that a setting came from.
@@ -1261,6 +1263,8 @@ struct Target {
     /// For people.
     name: String,
     url: Uri,
+    /// What the object must have that a successful reading returns.
+    field: Option<&'static str>,
 }
 
 impl Target {
@@ -1269,7 +1273,13 @@ impl Target {
         let invalid = |error: http::uri::InvalidUri| Error::invalid(error.to_string());
         let url = checked.and_then(|url| url.parse().map_err(invalid));
         let url = url.map_err(|error| error.about(&method, &name))?;
-        Ok(Target { method, name, url })
+        let field = None;
+        Ok(Target {
+            method,
+            name,
+            url,
+            field,
+        })
     }
 
     fn is_https(&self) -> bool {
@@ -1341,7 +1351,7 @@ impl Client {
         }
         IS_CONNECTING.set(false);
         match self.agent.run(config.build()) {
-            Ok(response) => self.judge_response(&target.method, Response::read(response)),
+            Ok(response) => self.judge_response(target, Response::read(response)),
             // Taken: this call may run in the middleware of another.
             Err(error) => Err(self.judge_error(&error, IS_CONNECTING.take(), started.elapsed())),
         }
@@ -1470,6 +1480,16 @@ fn new_agent(
 /// More than a page of 100 images, which has some 40 KiB.
 const MAX_BODY: usize = 1024 * 1024;
 
+const CHECK_PASSWORD: &str = "; check the user and password of the proxy's URL";
+const CHECK_CERTIFICATE: &str =
+    "; check the certificate of the server (or the proxy), this machine's clock and the API URL";
+const TRUST_AUTHORITY: &str = if cfg!(feature = "platform-verifier") {
+    "; to trust a private authority, add it to those that the system trusts"
+} else {
+    "; to trust a private authority, enable the feature platform-verifier, or pass its PEM file to \
+     ClientBuilder::ureq_config"
+};
+
 /// A response, as far as it was read.
 struct Response {
     head: http::response::Parts,
@@ -1496,36 +1516,27 @@ impl Response {
         (!values.is_empty()).then(|| values.join(", ")) // RFC 9110, section 5.3
     }
 
-    fn is_success(&self, method: &Method) -> bool {
-        let status = self.head.status.as_u16();
-        if method != Method::DELETE {
-            return status == 200 && self.is_complete() && self.is_object() && !self.is_error();
-        }
-        match status {
-            204 => true, // the documented success
-            // Other successes; a login page has a body.
-            200 | 201 => {
-                let length = self.header("Content-Length");
-                length.as_deref() == Some("0") && self.header("Transfer-Encoding").is_none()
+    /// Returns why the body cannot be known to be complete, if so by its length and its framing
+    /// (RFC 9112, section 8).
+    fn flaw(&self) -> Option<String> {
+        let is_framed = match self.header("Transfer-Encoding") {
+            Some(coding) => {
+                self.head.version == Version::HTTP_11 && coding.eq_ignore_ascii_case("chunked")
             }
-            _ => false,
-        }
-    }
-
-    /// Whether the framing shows that nothing is missing (RFC 9112, section 8).
-    fn is_complete(&self) -> bool {
-        if self.length.is_err() || self.is_too_long() {
-            return false;
-        }
-        let is_http_11 = self.head.version == Version::HTTP_11;
-        match self.header("Transfer-Encoding") {
-            Some(coding) => is_http_11 && coding.eq_ignore_ascii_case("chunked"),
             None => self.header("Content-Length").is_some(),
+        };
+        match &self.length {
+            Err(cause) => Some(format!(", truncated ({})", printable(&cause.to_string()))),
+            Ok(length) if *length > MAX_BODY => Some(", longer than 1 MiB".to_owned()),
+            Ok(_) if !is_framed => Some(", without a length".to_owned()),
+            Ok(_) => None,
         }
     }
 
-    fn is_too_long(&self) -> bool {
-        self.length.as_ref().is_ok_and(|length| *length > MAX_BODY)
+    /// Whether the head says that there is no body.
+    fn is_empty(&self) -> bool {
+        let length = self.header("Content-Length");
+        length.as_deref() == Some("0") && self.header("Transfer-Encoding").is_none()
     }
 
     /// Whether the body looks like a JSON object, which a page of HTML does not.
@@ -1534,208 +1545,171 @@ impl Response {
         body.starts_with('{') && body.ends_with('}')
     }
 
+    /// Whether the body is a complete JSON object, with the field that is `required`, if any, and
+    /// no error of the service in one of the documented shapes.
+    fn is_resource(&self, required: Option<&str>) -> bool {
+        let first_field = self.body.split('"').nth(1).unwrap_or_default();
+        let names = ["error", "responseError", "errorCode", "returnCode"];
+        let is_error = names.contains(&first_field) && self.code().is_some();
+        let has_field = required.is_none_or(|field| self.dense_body().contains(field));
+        self.flaw().is_none() && self.is_object() && !is_error && has_field
+    }
+
     /// Returns the service's error code: the value of the first `errorCode`, or else `returnCode`,
     /// if it is a number other than 0, or a string other than `""` and `"0"`. Other gateways write
     /// `null`, and successes of other services of the platform have `"0"`.
     fn code(&self) -> Option<String> {
-        let body = self.body.replace(char::is_whitespace, "");
+        let body = self.dense_body();
         let value_of = |name: &str| body.split_once(&format!("\"{name}\":"));
         let (_, value) = value_of("errorCode").or_else(|| value_of("returnCode"))?;
-        let (code, is_code) = if let Some(text) = value.strip_prefix('"') {
-            let (text, _) = text.split_once('"')?;
-            (text, !matches!(text, "" | "0"))
-        } else {
-            let (number, _) = value.split_once([',', '}'])?;
-            (number, number.parse().is_ok_and(|number: i64| number != 0))
-        };
-        is_code.then(|| code.to_owned())
+        let text = value.strip_prefix('"').and_then(|s| s.split_once('"'));
+        let text = text.filter(|(code, _)| !matches!(*code, "" | "0"));
+        let number = value.split_once([',', '}']);
+        let number = number.filter(|(code, _)| code.parse().is_ok_and(|code: i64| code != 0));
+        text.or(number).map(|(code, _)| code.to_owned())
     }
 
-    /// Whether the body is an error of the service, in one of the documented shapes.
-    fn is_error(&self) -> bool {
-        let first_field = self.body.split('"').nth(1);
-        let names = ["error", "responseError", "errorCode", "returnCode"];
-        first_field.is_some_and(|name| names.contains(&name)) && self.code().is_some()
-    }
-
-    /// Classifies a response that is no success. A status without a row of its own has the kind of
-    /// its class (RFC 9110, section 15). `needs_code` is about a 404.
-    fn classify(&self, needs_code: bool) -> (ErrorKind, Outcome) {
-        use {ErrorKind as K, Outcome::NotDeleted, Outcome::Unknown};
-        match self.head.status.as_u16() {
-            200..=299 if self.length.is_err() => (K::Transport, Unknown),
-            401 => (K::Unauthorized, NotDeleted),
-            // The page of a proxy or a load balancer.
-            403 if !self.body.is_empty() && !self.is_object() => {
-                (K::UnexpectedResponse, NotDeleted)
-            }
-            403 => (K::Forbidden, NotDeleted),
-            404 => self.classify_404(needs_code),
-            // It may come from a proxy in front of a slow service.
-            408 => (K::Timeout, Unknown),
-            // It did nothing. If an earlier attempt is still being processed, a 404 follows.
-            409 => (K::Conflict, NotDeleted),
-            429 => (K::RateLimited, NotDeleted),
-            // No refusals: something behind the gateway failed, or was not waited for.
-            424 | 499 | 500..=599 => (K::Server, Unknown),
-            400..=499 => (K::BadRequest, NotDeleted),
-            _ => (K::UnexpectedResponse, Unknown),
-        }
-    }
-
-    /// A 404 proves something only if the service said it, with a code. Others come from a proxy or
-    /// a load balancer, perhaps while the service restarts.
-    fn classify_404(&self, needs_code: bool) -> (ErrorKind, Outcome) {
-        let outcome = Outcome::NotDeleted;
-        if self.length.is_err() {
-            return (ErrorKind::Transport, outcome); // lost on the way
-        }
-        if !self.is_complete() || !(self.body.is_empty() || self.is_object()) {
-            return (ErrorKind::UnexpectedResponse, outcome);
-        }
-        match self.code().as_deref() {
-            // The URL is unknown, or permission is lacking.
-            Some("300") => (ErrorKind::UnexpectedResponse, outcome),
-            Some(_) => (ErrorKind::NotFound, Outcome::Absent),
-            None if needs_code => (ErrorKind::UnexpectedResponse, outcome),
-            None => (ErrorKind::NotFound, outcome),
-        }
+    /// Returns the body without whitespace, which may stand around the colon of a field.
+    fn dense_body(&self) -> String {
+        self.body.replace(char::is_whitespace, "")
     }
 }
 
-/// Classifies what ureq reports in place of a response.
-fn classify_error(error: &ureq::Error, was_connecting: bool) -> (ErrorKind, Outcome) {
-    use {ErrorKind as K, ureq::Error as E};
-    let outcome = match error {
-        // Nothing is sent without the TLS that they miss.
-        E::RequireHttpsOnly(_) | E::TlsRequired => Outcome::NotDeleted,
-        _ if was_connecting => Outcome::NotDeleted,
-        _ => Outcome::Unknown,
-    };
-    let kind = match error {
-        E::RequireHttpsOnly(_) | E::TlsRequired | E::Tls(_) => K::InvalidInput,
-        #[cfg(feature = "rustls")]
-        E::Rustls(_) => K::InvalidInput,
-        E::Timeout(_) => K::Timeout,
-        // Not retried: waiting mends neither, and repeating a wrong password could lock the account.
-        error if is_proxy_authentication(error) => K::UnexpectedResponse,
-        error if is_invalid_certificate(error) => K::UnexpectedResponse,
-        _ => K::Transport,
-    };
-    (kind, outcome)
-}
-
-fn is_proxy_authentication(error: &ureq::Error) -> bool {
-    match error {
-        ureq::Error::ConnectProxyFailed(cause) => cause.contains("407"),
-        ureq::Error::Io(cause) => cause.to_string() == "password authentication failed", // SOCKS 5
-        _ => false,
-    }
-}
-
-fn is_invalid_certificate(error: &ureq::Error) -> bool {
-    error.to_string().contains("invalid peer certificate")
-}
-
-/// Returns what to do about an error of ureq whose text tells more than its kind.
-fn advice_on_error(error: &ureq::Error) -> Option<&'static str> {
-    let text = error.to_string();
-    let trust = if cfg!(feature = "platform-verifier") {
-        "; to trust a private authority, add it to those that the system trusts"
-    } else {
-        "; to trust a private authority, enable the feature platform-verifier, or pass its PEM file \
-         to ClientBuilder::ureq_config"
-    };
-    #[rustfmt::skip] // one cause a line
-    let causes = [
-        (text.contains("UnknownIssuer"), trust),
-        (is_invalid_certificate(error), "; check the certificate of the server (or the proxy), this machine's clock and the API URL"),
-        (text.contains("No CA certificates"), "; install the system's certificates (ca-certificates), or check SSL_CERT_FILE"),
-        (is_proxy_authentication(error), "; check the user and password of the proxy's URL"),
-    ];
-    let known = causes.iter().find(|(is_cause, _)| *is_cause);
-    known.map(|(_, advice)| *advice)
-}
+/// What a failure is, what it proves, and what its text adds to the status.
+type Failure = (ErrorKind, Outcome, Option<String>);
 
 impl Client {
-    fn judge_response(&self, method: &Method, response: Response) -> Result<String, Error> {
-        if response.is_success(method) {
-            return Ok(response.body);
+    /// Judges a response by the first row that fits. A status without a row of its own has the kind
+    /// of its class (RFC 9110, section 15).
+    fn judge_response(&self, target: &Target, response: Response) -> Result<String, Error> {
+        use {ErrorKind as K, Outcome::Absent, Outcome::NotDeleted, Outcome::Unknown};
+        let is_deletion = target.method == Method::DELETE;
+        let is_truncated = response.length.is_err();
+        let is_page = !response.body.is_empty() && !response.is_object(); // of a proxy
+        let header = |name| response.header(name).map(|text| self.server_text(&text));
+        let from_url = || {
+            let no_code = response.code().is_none();
+            let no_code = no_code.then(|| ", without a code of the service".to_owned());
+            let flaw = response.flaw().or(no_code).unwrap_or_default();
+            Some(format!(" from {}{flaw}", self.api_url))
+        };
+        let failure = match response.head.status.as_u16() {
+            204 if is_deletion => return Ok(response.body), // the documented success
+            // Other successes; a login page has a body.
+            200 | 201 if is_deletion && response.is_empty() => return Ok(response.body),
+            200 if !is_deletion && response.is_resource(target.field) => return Ok(response.body),
+            200..=299 if is_truncated => (K::Transport, Unknown, response.flaw()),
+            200..=299 => (K::UnexpectedResponse, Unknown, response.flaw()),
+            300..=399 => {
+                // What comes before an @ may be a password.
+                let location = header("Location").filter(|location| !location.contains('@'));
+                let location = location.map(|location| format!(" to {location}"));
+                (K::UnexpectedResponse, Unknown, location)
+            }
+            401 => {
+                let access_key = self.credentials.masked_access_key();
+                let date = header("Date").map(|date| format!(", service's clock {date}"));
+                let keys = format!(" (access key {access_key}{})", date.unwrap_or_default());
+                (K::Unauthorized, NotDeleted, Some(keys))
+            }
+            403 if is_page => (K::UnexpectedResponse, NotDeleted, None),
+            403 => (K::Forbidden, NotDeleted, None),
+            // A 404 proves something only if the service said it, with a code. Others come from a
+            // proxy or a load balancer, perhaps while the service restarts.
+            404 if is_truncated => (K::Transport, NotDeleted, from_url()), // lost on the way
+            404 if response.flaw().is_some() => (K::UnexpectedResponse, NotDeleted, from_url()),
+            404 if is_page => (K::UnexpectedResponse, NotDeleted, from_url()),
+            // The URL is unknown, or permission is lacking.
+            404 if response.code().as_deref() == Some("300") => {
+                (K::UnexpectedResponse, NotDeleted, from_url())
+            }
+            404 if response.code().is_some() => (K::NotFound, Absent, from_url()),
+            // What v2's own 404 looks like is not documented.
+            404 if is_deletion && !self.is_v3() => (K::NotFound, NotDeleted, from_url()),
+            404 => (K::UnexpectedResponse, NotDeleted, from_url()),
+            // It may come from a proxy in front of a slow service.
+            408 => (K::Timeout, Unknown, None),
+            // It did nothing. If an earlier attempt is still being processed, a 404 follows.
+            409 => (K::Conflict, NotDeleted, None),
+            429 => (K::RateLimited, NotDeleted, None),
+            // No refusals: something behind the gateway failed, or was not waited for.
+            424 | 499 | 500..=599 => (K::Server, Unknown, None),
+            400..=499 => (K::BadRequest, NotDeleted, None),
+            _ => (K::UnexpectedResponse, Unknown, None),
+        };
+        Err(self.response_error(target, &response, failure))
+    }
+
+    /// Makes the error of a response, with what came along.
+    fn response_error(&self, target: &Target, response: &Response, failure: Failure) -> Error {
+        let (kind, outcome, addition) = failure;
+        let status = response.head.status;
+        let text = format!("{status}{}", addition.unwrap_or_default());
+        let is_too_long = matches!(response.length, Ok(length) if length > MAX_BODY);
+        let mut error = Error::new(kind, outcome, text);
+        if kind == ErrorKind::UnexpectedResponse && response.code().is_some() {
+            error = error.advise("; check the API URL, and the account's permissions");
+        } else if is_too_long && target.method != Method::DELETE {
+            error = error.advise("; ask for a smaller page");
         }
-        // What v2's own 404 looks like is not documented, so its deletions get by without a code.
-        let needs_code = method != Method::DELETE || self.is_v3();
-        let (kind, outcome) = response.classify(needs_code);
-        let mut error = Error::new(kind, outcome, self.describe(&response));
         let details = &mut error.0;
-        details.status = Some(response.head.status.as_u16());
+        details.status = Some(status.as_u16());
         let trace_id = response.header("x-ncp-trace-id");
         let trace_id = trace_id.or_else(|| response.header("x-ncp-request-id"));
         details.trace_id = trace_id.map(|id| self.server_text(&id));
         let retry_after = response.header("Retry-After");
         details.retry_after = retry_after.as_deref().and_then(parse_retry_after);
-        if kind == ErrorKind::UnexpectedResponse && response.code().is_some() {
-            details.advice = "; check the API URL, and the account's permissions";
-        } else if response.is_too_long() && method != Method::DELETE {
-            details.advice = "; ask for a smaller page";
-        }
         let body = response.body.trim();
-        let is_shown = !body.is_empty() && !response.head.status.is_redirection();
+        let is_shown = !body.is_empty() && !status.is_redirection();
         details.body = is_shown.then(|| self.server_text(body));
-        Err(error)
-    }
-
-    /// Returns the status, with what helps to understand it.
-    fn describe(&self, response: &Response) -> String {
-        let status = response.head.status;
-        let header = |name| response.header(name).map(|text| self.server_text(&text));
-        let flaw = match &response.length {
-            Err(cause) => format!(", truncated ({})", printable(&cause.to_string())),
-            Ok(_) if response.is_too_long() => ", longer than 1 MiB".to_owned(),
-            Ok(_) if !response.is_complete() => ", without a length".to_owned(),
-            Ok(_) if status == 404 && response.code().is_none() => {
-                ", without a code of the service".to_owned()
-            }
-            Ok(_) => String::new(),
-        };
-        match status.as_u16() {
-            200..=299 => format!("{status}{flaw}"),
-            404 => format!("{status} from {}{flaw}", self.api_url),
-            // What comes before an @ may be a password.
-            300..=399 => match header("Location").filter(|location| !location.contains('@')) {
-                Some(location) => format!("{status} to {location}"),
-                None => status.to_string(),
-            },
-            401 => {
-                let access_key = self.credentials.masked_access_key();
-                let date = header("Date").map(|date| format!(", service's clock {date}"));
-                let date = date.unwrap_or_default();
-                format!("{status} (access key {access_key}{date})")
-            }
-            _ => status.to_string(),
-        }
+        error
     }
 
     /// Tells what ureq reports in place of a response, after the time that the call took.
     fn judge_error(&self, error: &ureq::Error, was_connecting: bool, elapsed: Duration) -> Error {
-        let (kind, outcome) = classify_error(error, was_connecting);
-        let what_failed = match (kind, outcome) {
-            (ErrorKind::InvalidInput, _) => "cannot send to",
-            (_, Outcome::NotDeleted) => "no connection to",
-            _ => "no response from",
+        use {ErrorKind as K, ureq::Error as E};
+        let text = error.to_string();
+        let (kind, advice) = match error {
+            // ureq says these of itself, and sends nothing.
+            E::RequireHttpsOnly(_) | E::TlsRequired => (K::InvalidInput, ""),
+            // These it says while connecting; a middleware could say them after it has sent.
+            E::Tls(_) if was_connecting => (K::InvalidInput, ""),
+            #[cfg(feature = "rustls")]
+            E::Rustls(_) if was_connecting && text.contains("No CA certificates") => (
+                K::InvalidInput,
+                "; install the system's certificates (ca-certificates), or check SSL_CERT_FILE",
+            ),
+            #[cfg(feature = "rustls")]
+            E::Rustls(_) if was_connecting => (K::InvalidInput, ""),
+            E::Timeout(_) => (K::Timeout, K::Timeout.advice()),
+            // Not retried: waiting mends neither a password nor a certificate, and repeating a
+            // wrong password could lock the account.
+            E::ConnectProxyFailed(_) if text.contains("407") => {
+                (K::UnexpectedResponse, CHECK_PASSWORD)
+            }
+            E::Io(_) if text == "io: password authentication failed" => {
+                (K::UnexpectedResponse, CHECK_PASSWORD) // SOCKS 5
+            }
+            E::Io(_) if text.contains("UnknownIssuer") => (K::UnexpectedResponse, TRUST_AUTHORITY),
+            E::Io(_) if text.contains("invalid peer certificate") => {
+                (K::UnexpectedResponse, CHECK_CERTIFICATE)
+            }
+            _ => (K::Transport, K::Transport.advice()),
+        };
+        let (outcome, what_failed) = match kind {
+            K::InvalidInput => (Outcome::NotDeleted, "cannot send to"),
+            _ if was_connecting => (Outcome::NotDeleted, "no connection to"),
+            _ => (Outcome::Unknown, "no response from"),
         };
         let host = self.api_url.split('/').nth(2).unwrap_or_default(); // after "https:" and ""
         let through = |proxy| format!(" through the proxy {proxy}");
         let proxy = self.proxy().map(through).unwrap_or_default();
-        let text = error.to_string();
         let cause = match error {
-            ureq::Error::Timeout(_) => format!(" within {:.1} s", elapsed.as_secs_f32()),
+            E::Timeout(_) => format!(" within {:.1} s", elapsed.as_secs_f32()),
             _ => format!(": {}", printable(text.trim_start_matches("io: "))),
         };
-        let mut failure = Error::new(kind, outcome, format!("{what_failed} {host}{proxy}{cause}"));
-        if let Some(advice) = advice_on_error(error) {
-            failure.0.advice = advice;
-        }
-        failure
+        let what_happened = format!("{what_failed} {host}{proxy}{cause}");
+        Error::new(kind, outcome, what_happened).advise(advice)
     }
 
     /// Returns host and port of the proxy through which the API URL is reached, if any. Its URL may

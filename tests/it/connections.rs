@@ -316,9 +316,9 @@ fn delete_image_if_exists_is_false_after_a_handshake_that_was_reset() {
     assert_eq!(gateway.connections(), 2);
 }
 
-/// Whatever a middleware does with another client on the same thread.
+/// With another client on the same thread, or with an error that ureq has only while connecting.
 #[test]
-fn may_have_been_deleted_is_true_whatever_another_client_does_in_between() {
+fn may_have_been_deleted_is_true_whatever_a_middleware_does() {
     fn fail_to_connect() {
         let client = builder_at(&format!("http://{}/v2", closed_address()));
         assert_unsent(&delete_once(client), ErrorKind::Transport, "another client");
@@ -327,7 +327,7 @@ fn may_have_been_deleted_is_true_whatever_another_client_does_in_between() {
         Request<SendBody>,
         MiddlewareNext,
     ) -> Result<ureq::http::Response<ureq::Body>, ureq::Error>;
-    let middlewares: [Middleware; 2] = [
+    let middlewares: [Middleware; 3] = [
         |request, next| {
             let response = next.handle(request);
             fail_to_connect();
@@ -336,6 +336,10 @@ fn may_have_been_deleted_is_true_whatever_another_client_does_in_between() {
         |request, next| {
             fail_to_connect();
             next.handle(request)
+        },
+        |request, next| {
+            let _ = next.handle(request);
+            Err(ureq::Error::Tls("after the request"))
         },
     ];
     for middleware in middlewares {

@@ -3,7 +3,7 @@
 use ncloud_container_registry::{Error, ErrorKind};
 
 use crate::gateway::{Gateway, NO_SUCH_IMAGE, Request, Then, response};
-use crate::{builder, client, in_parallel};
+use crate::{builder, builder_at, client, in_parallel};
 
 const IMAGE: [&str; 3] = ["repositories", "r", "hello/world"];
 
@@ -107,6 +107,37 @@ fn get_returns_a_complete_object_of_a_200_alone() {
         let shown = &bytes[..bytes.len().min(200)];
         assert_eq!(error.kind(), kind, "{shown}");
         assert!(!error.may_have_been_deleted(), "{shown}");
+    }
+}
+
+/// As both versions of the API document an image.
+#[test]
+fn image_exists_is_true_for_an_object_with_a_name_alone() {
+    for (body, exists) in [
+        (r#"{"name":"hello/world","pull_count":0}"#, true),
+        ("{\"id\":1,\r\n \"name\" : \"hello/world\"}", true),
+        ("{}", false),
+        (r#"{"login":"required"}"#, false),
+        (r#"{"status":404,"error":"Not Found"}"#, false),
+        (r#"{"a":"name","b":"\"name\""}"#, false),
+        (r#"{"names":[]}"#, false),
+    ] {
+        let gateway = Gateway::with(&[]);
+        for api_url in [gateway.url(), gateway.url_v3()] {
+            let client = builder_at(&api_url).build().unwrap();
+            gateway.respond(response("200 OK", "", body));
+            match client.image_exists("r", "hello/world") {
+                Ok(told) => assert!(told && exists, "{body}"),
+                Err(error) => {
+                    assert!(!exists, "{body}: {error}");
+                    let told = (error.kind(), error.status(), error.attempts());
+                    assert_eq!(told, (ErrorKind::UnexpectedResponse, Some(200), 1));
+                    assert_eq!(error.body(), Some(body));
+                }
+            }
+            gateway.respond(response("200 OK", "", body));
+            assert_eq!(client.get(&IMAGE, &[]).unwrap(), body);
+        }
     }
 }
 

@@ -6,40 +6,48 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// The kinds of what ureq reports: while it was connecting, nothing was sent, and else that is not
+/// The kinds of what ureq reports while connecting, when nothing was sent, and later, when nothing is
 /// known. What ureq reports of real connections is tested with them.
 #[test]
-fn classify_error_is_one_table() {
+fn judge_error_is_one_table() {
     use {ErrorKind as K, io::ErrorKind as I, ureq::Error as E, ureq::Timeout as T};
     #[rustfmt::skip] // one row a line
     let rows = [
-        (E::Timeout(T::Resolve), K::Timeout),
-        (E::Timeout(T::Global), K::Timeout),
-        (E::HostNotFound, K::Transport),
-        (E::ConnectionFailed, K::Transport),
-        (E::Io(I::ConnectionRefused.into()), K::Transport),
-        (E::Io(I::InvalidData.into()), K::Transport),
-        (E::LargeResponseHeader(2, 1), K::Transport),
-        (E::Other("a bespoke connector".into()), K::Transport),
-        (E::ConnectProxyFailed("proxy server responded 403/403".into()), K::Transport),
-        (E::ConnectProxyFailed("proxy server responded 407/407".into()), K::UnexpectedResponse),
+        (E::Timeout(T::Resolve), K::Timeout, K::Timeout),
+        (E::Timeout(T::Global), K::Timeout, K::Timeout),
+        (E::HostNotFound, K::Transport, K::Transport),
+        (E::ConnectionFailed, K::Transport, K::Transport),
+        (E::Io(I::ConnectionRefused.into()), K::Transport, K::Transport),
+        (E::Io(I::InvalidData.into()), K::Transport, K::Transport),
+        (E::LargeResponseHeader(2, 1), K::Transport, K::Transport),
+        (E::Other("a bespoke connector".into()), K::Transport, K::Transport),
+        (E::ConnectProxyFailed("proxy server responded 403/403".into()), K::Transport, K::Transport),
+        (E::ConnectProxyFailed("proxy server responded 407/407".into()), K::UnexpectedResponse, K::UnexpectedResponse),
         // As macOS and Windows say it.
-        (E::Io(io::Error::other("invalid peer certificate: Expired")), K::UnexpectedResponse),
-        (E::Tls("invalid dns name"), K::InvalidInput),
+        (E::Io(io::Error::other("invalid peer certificate: Expired")), K::UnexpectedResponse, K::UnexpectedResponse),
+        // Of a connection that was made, only a middleware says these.
+        (E::Tls("invalid dns name"), K::InvalidInput, K::Transport),
         #[cfg(feature = "rustls")]
-        (E::Rustls(rustls::Error::General("no roots".into())), K::InvalidInput),
+        (E::Rustls(rustls::Error::General("no roots".into())), K::InvalidInput, K::Transport),
     ];
-    for (error, kind) in rows {
-        for (was_connecting, outcome) in [(true, Outcome::NotDeleted), (false, Outcome::Unknown)] {
-            let classified = classify_error(&error, was_connecting);
-            assert_eq!(classified, (kind, outcome), "{error:?}");
-        }
+    let client = client_of(DEFAULT_TIMEOUT);
+    let told = |error: &E, was_connecting| {
+        let error = client.judge_error(error, was_connecting, Duration::ZERO).0;
+        (error.kind, error.outcome)
+    };
+    for (error, connecting, later) in rows {
+        assert_eq!(
+            told(&error, true),
+            (connecting, Outcome::NotDeleted),
+            "{error:?}"
+        );
+        assert_eq!(told(&error, false), (later, Outcome::Unknown), "{error:?}");
     }
     // Nothing is sent without the TLS that they miss.
     for error in [E::RequireHttpsOnly("x".into()), E::TlsRequired] {
         for was_connecting in [true, false] {
-            let classified = classify_error(&error, was_connecting);
-            assert_eq!(classified, (K::InvalidInput, Outcome::NotDeleted));
+            let expected = (K::InvalidInput, Outcome::NotDeleted);
+            assert_eq!(told(&error, was_connecting), expected, "{error:?}");
         }
     }
 }
