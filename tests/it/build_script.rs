@@ -72,7 +72,7 @@ fn build_script_deletes_if_asked_and_tries_again_after_a_failure() {
     for off in [None, Some("")] {
         assert_eq!(package.check(&gateway, off), [""; 0]);
     }
-    assert_eq!(gateway.connections(), 0);
+    gateway.assert_connections(0);
 
     let stale_image = Some("hello/world");
     for _ in 0..3 {
@@ -82,7 +82,7 @@ fn build_script_deletes_if_asked_and_tries_again_after_a_failure() {
     let failed =
         "my-registry/hello/world may have been deleted: 503 Service Unavailable, 3 attempts";
     assert!(told.contains(failed), "{told}");
-    assert_eq!(gateway.requests().len(), 3);
+    gateway.assert_requests(3);
 
     // Nothing has changed but that the service is back.
     let told = package.check(&gateway, stale_image).concat();
@@ -91,9 +91,9 @@ fn build_script_deletes_if_asked_and_tries_again_after_a_failure() {
         "{told}"
     );
     assert_eq!(gateway.images(), [""; 0]);
-    assert_eq!(gateway.requests().len(), 4);
+    gateway.assert_requests(4);
 
     // After a success, Cargo only repeats the warning.
     package.check(&gateway, stale_image);
-    assert_eq!(gateway.requests().len(), 4);
+    gateway.assert_requests(4);
 }

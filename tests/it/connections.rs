@@ -18,7 +18,7 @@ use ncloud_container_registry::{ClientBuilder, Error, ErrorKind};
 
 use crate::gateway::{Gateway, Stream, read_head, serve};
 use crate::peers::{Authority, NAME, ROUTES, Route, VALID};
-use crate::peers::{handshake, ours, proxy, serve_one, tls_builder, tls_gateway};
+use crate::peers::{handshake, ours, proxy, serve_one, time_for, tls_builder, tls_gateway, within};
 use crate::{alone, builder_at, child, if_child, in_parallel};
 
 /// What a call of one attempt came to.
@@ -29,29 +29,31 @@ fn delete_once(builder: ClientBuilder) -> Error {
 
 #[track_caller]
 fn assert_unsent(error: &Error, kind: ErrorKind, what: &str) {
-    let text = error.to_string();
-    assert_eq!(error.kind(), kind, "{what}: {text}");
-    assert!(!error.may_have_been_deleted(), "{what}: {text}");
-    assert!(
-        text.starts_with("r/i was not deleted: no connection to "),
-        "{what}: {text}"
+    assert_told(
+        error,
+        kind,
+        false,
+        "r/i was not deleted: no connection to ",
+        what,
     );
 }
 
 #[track_caller]
 fn assert_unknown(error: &Error, kind: ErrorKind, what: &str) {
-    let text = error.to_string();
-    assert_eq!(error.kind(), kind, "{what}: {text}");
-    assert!(error.may_have_been_deleted(), "{what}: {text}");
-    assert!(
-        text.starts_with("r/i may have been deleted: no response from "),
-        "{what}: {text}"
+    assert_told(
+        error,
+        kind,
+        true,
+        "r/i may have been deleted: no response from ",
+        what,
     );
 }
 
-/// Enough for a test to wait for what hangs, and for what does not, however busy the machine is.
-fn time_for(kind: ErrorKind) -> Duration {
-    Duration::from_secs(if kind == ErrorKind::Timeout { 2 } else { 20 })
+#[track_caller]
+fn assert_told(error: &Error, kind: ErrorKind, is_unknown: bool, start: &str, what: &str) {
+    let told = (error.kind(), error.may_have_been_deleted());
+    assert_eq!(told, (kind, is_unknown), "{what}: {error}");
+    assert!(error.to_string().starts_with(start), "{what}: {error}");
 }
 
 /// The ways in which a server ends a handshake.
@@ -107,7 +109,7 @@ fn may_have_been_deleted_is_false_if_the_handshake_fails() {
         .collect();
     in_parallel(&rows, |&(route, (what, ending, kind))| {
         let (address, server) = serve_one(move |mut stream| ending(&mut stream));
-        let error = delete_once(route.to(address).timeout(time_for(kind)));
+        let error = delete_once(route.to_within(time_for(kind == ErrorKind::Timeout), address));
         assert_unsent(&error, kind, &format!("{route:?}, {what}"));
         assert!(error.is_transient(), "{route:?}, {what}");
         server.finish();
@@ -162,8 +164,7 @@ fn may_have_been_deleted_is_false_if_the_proxy_does_not_connect() {
             Some(_) => format!("{scheme}@{address}"),
             None => format!("{scheme}://{address}"),
         };
-        let builder = tls_builder(host, Some(&proxy)).timeout(time_for(kind));
-        let error = delete_once(builder);
+        let error = delete_once(tls_builder(time_for(hangs), host, Some(&proxy)));
         let what = format!("{scheme} {replies:?}");
         assert_unsent(&error, kind, &what);
         assert!(error.to_string().contains(&format!(" to {host} through the proxy {address}")), "{error}");
@@ -172,16 +173,17 @@ fn may_have_been_deleted_is_false_if_the_proxy_does_not_connect() {
 
 #[test]
 fn may_have_been_deleted_is_false_if_a_lookup_or_a_port_fails() {
-    let test = "connections::may_have_been_deleted_is_false_if_a_lookup_or_a_port_fails";
+    let test = may_have_been_deleted_is_false_if_a_lookup_or_a_port_fails;
     alone(test, fail_lookups_and_ports);
 }
 
 fn fail_lookups_and_ports() {
     let unresponsive = || unresponsive_address().to_string();
-    let via = |proxy: &str| tls_builder(NAME, Some(proxy));
+    let time = time_for(true); // for what takes no time, or never comes
+    let via = |proxy: &str| tls_builder(time, NAME, Some(proxy));
     #[rustfmt::skip] // one row a line
     let rows = [
-        ("no such name", tls_builder("ncr.invalid", None), None),
+        ("no such name", tls_builder(time, "ncr.invalid", None), None),
         ("no such name of a proxy", via("http://proxy.invalid:1"), None),
         ("no such name of a SOCKS proxy", via("socks5h://proxy.invalid:1"), None),
         ("no address of this family", builder_at("http://127.0.0.1/v2").ureq_config(|config| config.ip_family(IpFamily::Ipv6Only)), Some(ErrorKind::Transport)),
@@ -194,9 +196,7 @@ fn fail_lookups_and_ports() {
         ("unresponsive SOCKS proxy", via(&format!("socks5h://{}", unresponsive())), Some(ErrorKind::Timeout)),
     ];
     in_parallel(&rows, |(what, builder, kind)| {
-        // A resolver may take its time to find nothing.
-        let time = time_for(kind.unwrap_or(ErrorKind::Timeout));
-        let error = delete_once(builder.clone().timeout(time));
+        let error = delete_once(builder.clone());
         assert_unsent(&error, kind.unwrap_or(error.kind()), what);
         assert!(error.is_transient(), "{what}: {error}");
     });
@@ -257,12 +257,13 @@ fn may_have_been_deleted_is_true_if_the_response_is_lost() {
             }
             loss(&mut *stream);
         });
+        let time = time_for(kind == ErrorKind::Timeout);
         let builder = match route {
-            Some(route) => route.to(address),
-            None => builder_at(&format!("http://{address}/v2")),
+            Some(route) => route.to_within(time, address),
+            None => builder_at(&format!("http://{address}/v2"))
+                .ureq_config(|config| within(time, config)),
         };
-        let client = builder.timeout(time_for(kind)).max_attempts(1);
-        let client = client.build().unwrap();
+        let client = builder.max_attempts(1).build().unwrap();
         if is_kept {
             client.delete_image("r", "i").unwrap();
         }
@@ -270,31 +271,10 @@ fn may_have_been_deleted_is_true_if_the_response_is_lost() {
         assert_unknown(&error, kind, &what);
         assert!(error.is_transient(), "{what}: {error}");
         // Nothing of it is left for another call on this thread.
-        assert_unsent(
-            &client.delete_image("r", "i").unwrap_err(),
-            ErrorKind::Transport,
-            &what,
-        );
+        let refused = builder_at(&format!("http://{}/v2", closed_address()));
+        assert_unsent(&delete_once(refused), ErrorKind::Transport, &what);
         server.finish();
     });
-}
-
-#[test]
-fn may_have_been_deleted_stays_true_if_the_next_attempt_finds_nothing() {
-    let (address, server) = serve_one(|mut stream| read_request(&mut stream));
-    let client = builder_at(&format!("http://{address}/v2")).max_attempts(2);
-    let error = client.build().unwrap().delete_image("r", "i").unwrap_err();
-    server.finish();
-    let text = error.to_string();
-    assert!(
-        text.starts_with("r/i may have been deleted: no connection to "),
-        "{text}"
-    );
-    assert!(
-        text.contains(", after an attempt whose outcome is unknown, 2 attempts; "),
-        "{text}"
-    );
-    assert!(error.may_have_been_deleted());
 }
 
 /// The 404 proves that there is no such image, and not that it was deleted.
@@ -313,7 +293,7 @@ fn delete_image_if_exists_is_false_after_a_handshake_that_was_reset() {
     );
     let client = Route::Direct.to(gateway.address()).build().unwrap();
     assert!(!client.delete_image_if_exists("r", "i").unwrap());
-    assert_eq!(gateway.connections(), 2);
+    gateway.assert_connections(2);
 }
 
 /// With another client on the same thread, or with an error that ureq has only while connecting.
@@ -401,7 +381,7 @@ fn delete_image_sends_nothing_to_a_server_that_cannot_be_trusted() {
         let proxy = format!("https://{}", gateway.address());
         for builder in [
             Route::Direct.to(gateway.address()),
-            tls_builder(NAME, Some(&proxy)),
+            tls_builder(time_for(false), NAME, Some(&proxy)),
         ] {
             let error = builder.build().unwrap().delete_image("r", "i").unwrap_err();
             assert_unsent(&error, ErrorKind::UnexpectedResponse, cause);
@@ -413,7 +393,7 @@ fn delete_image_sends_nothing_to_a_server_that_cannot_be_trusted() {
                 "{cause}"
             );
         }
-        assert_eq!(gateway.connections(), 2, "{cause}");
+        assert_eq!(gateway.connections(), 2, "connections: {cause}");
         assert!(gateway.requests().is_empty());
     }
 }
@@ -453,7 +433,7 @@ fn platform_verifier_trusts_the_systems_roots() {
     let store = std::env::temp_dir().join(name);
     std::fs::write(&store, pem(&ours().0)).unwrap();
     let url = format!("https://{}/ncr/api/v2", gateway.address());
-    let test = "connections::platform_verifier_trusts_the_systems_roots";
+    let test = platform_verifier_trusts_the_systems_roots;
     let trusted = [
         ("API_URL", &*url),
         ("SSL_CERT_FILE", store.to_str().unwrap()),
@@ -493,16 +473,16 @@ fn delete_as_the_environment_says() -> String {
 fn delete_image_goes_through_the_proxy_of_the_environment() {
     if_child(delete_as_the_environment_says);
     let gateway = tls_gateway(&ours().1);
-    let name = "connections::delete_image_goes_through_the_proxy_of_the_environment";
+    let test = delete_image_goes_through_the_proxy_of_the_environment;
     let host = format!("{NAME}:{}", gateway.address().port());
     let api_url = format!("https://{host}/v2");
     let proxy_url = format!("http://user:password@{}", proxy());
     for variable in ["HTTPS_PROXY", "https_proxy"] {
-        let text = child(name, &[("API_URL", &api_url), (variable, &proxy_url)]);
+        let told = child(test, &[("API_URL", &api_url), (variable, &proxy_url)]);
         // Up to the certificate, which no roots of this machine know.
         let start = format!("no connection to {host} through the proxy {}: ", proxy());
-        let is_ours = text.contains("UnknownIssuer") || text.contains("No CA certificates");
-        assert!(text.contains(&start) && is_ours, "{text}");
+        let is_ours = told.contains("UnknownIssuer") || told.contains("No CA certificates");
+        assert!(told.contains(&start) && is_ours, "{told}");
     }
     assert!(gateway.connections() > 0);
 }

@@ -36,12 +36,11 @@ pub fn command(example: &str, environment: &[(&str, &str)], arguments: &[&str]) 
     command
 }
 
+/// The exit status of a command, and what it printed on stdout and on stderr.
+pub type Told = (i32, String, String);
+
 #[track_caller]
-pub fn run(
-    example: &str,
-    environment: &[(&str, &str)],
-    arguments: &[&str],
-) -> (i32, String, String) {
+pub fn run(example: &str, environment: &[(&str, &str)], arguments: &[&str]) -> Told {
     let output = command(example, environment, arguments).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     let status = output.status.code().unwrap();
@@ -54,17 +53,13 @@ pub const KEYS: [(&str, &str); 2] = [
 ];
 
 #[track_caller]
-pub fn run_at(gateway: &Gateway, example: &str, arguments: &[&str]) -> (i32, String, String) {
-    let url = gateway.url();
-    run(
-        example,
-        &[KEYS[0], KEYS[1], ("NCR_API_URL", &url)],
-        arguments,
-    )
+pub fn run_at(gateway: &Gateway, example: &str, arguments: &[&str]) -> Told {
+    let api_url = ("NCR_API_URL", &*gateway.url());
+    run(example, &[KEYS[0], KEYS[1], api_url], arguments)
 }
 
 #[track_caller]
-fn delete(gateway: &Gateway, arguments: &[&str]) -> (i32, String, String) {
+fn delete(gateway: &Gateway, arguments: &[&str]) -> Told {
     run_at(gateway, "delete_image", arguments)
 }
 
@@ -140,7 +135,7 @@ fn delete_image_dry_run_sends_nothing() {
         let expected = format!("would delete r/{name}{url}\n");
         assert_eq!((status, out, &*err), (0, expected, ""));
     }
-    assert_eq!(gateway.connections(), 0);
+    gateway.assert_connections(0);
 }
 
 #[rustfmt::skip] // one row a line
@@ -173,26 +168,20 @@ fn delete_image_sends_nothing_if_it_is_called_in_a_wrong_way() {
             assert!(err.starts_with(text) && err.lines().count() == 1, "{err}");
         }
     }
-    assert_eq!(gateway.connections(), 0);
+    gateway.assert_connections(0);
 }
 
 #[test]
-fn delete_image_and_clean_up_show_their_usage() {
-    for example in ["delete_image", "clean_up"] {
+fn delete_image_and_clean_up_show_their_usage_and_tell_wrong_settings_in_a_line() {
+    for (example, arguments) in [
+        ("delete_image", &["--dry-run", "r", "a"][..]),
+        ("clean_up", &["r"]),
+    ] {
         for flag in ["--help", "-h"] {
             let (status, out, err) = run(example, &[], &[flag]);
             assert_eq!((status, &*err), (0, ""));
             assert!(out.starts_with(&format!("usage: {example} ")), "{out}");
         }
-    }
-}
-
-#[test]
-fn delete_image_and_clean_up_tell_wrong_settings_in_a_line() {
-    for (example, arguments) in [
-        ("delete_image", &["--dry-run", "r", "a"][..]),
-        ("clean_up", &["r"]),
-    ] {
         let (status, out, err) = run(example, &KEYS, arguments);
         assert_eq!((status, &*out), (2, ""));
         assert_eq!(err, "no region: set NCLOUD_REGION to one of KR, SGN, JPN\n");

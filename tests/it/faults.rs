@@ -1,27 +1,28 @@
 //! One row for each way that an attempt can end, and every pair of them.
 
 use std::collections::VecDeque;
+use std::fmt::{self, Debug, Formatter};
 use std::sync::Mutex;
 
 use ncloud_container_registry::{Error, ErrorKind};
 
 use crate::connections::{Ending, HANDSHAKES};
 use crate::gateway::{Exchange, Gateway, NO_SUCH_IMAGE, Then, response, serve};
-use crate::peers::{Route, handshake, ours};
+use crate::peers::{Route, handshake, ours, time_for};
 use crate::{child, if_child, in_parallel};
 
 /// One way that an attempt can end.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Fault {
     cause: Cause,
     /// How the error of a call of this attempt alone opens, and its kind; none if it is a success.
-    error: Option<(Opening, ErrorKind)>,
+    error: Option<(&'static str, ErrorKind)>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Cause {
     /// Nothing is sent, since the handshake fails before.
-    Handshake(Ending),
+    Handshake(&'static str, Ending),
     /// The gateway reads the request, perhaps deletes, sends these bytes, and ends this way.
     Response(Deletes, String, End),
 }
@@ -39,30 +40,32 @@ enum End {
     Stalls,
 }
 
-/// The four ways in which the error of a deletion opens.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Opening {
-    CannotDelete,
-    NotDeleted,
-    NotFound,
-    MaybeDeleted,
+/// How the error of a deletion opens.
+const NOT_DELETED: &str = "r/i was not deleted: ";
+const NOT_FOUND: &str = "r/i was not found: ";
+const MAYBE_DELETED: &str = "r/i may have been deleted";
+
+/// Which of these an error opens with, and with no other word about the image; and its kind.
+#[track_caller]
+fn told(error: &Error) -> (&'static str, ErrorKind) {
+    let text = error.to_string();
+    let openings = [NOT_DELETED, NOT_FOUND, MAYBE_DELETED];
+    let opening = openings
+        .into_iter()
+        .find(|opening| text.starts_with(opening));
+    assert_eq!(text.matches("r/i ").count(), 1, "{text}");
+    (opening.unwrap_or_else(|| panic!("{text}")), error.kind())
 }
 
-impl Opening {
-    #[track_caller]
-    fn of(text: &str) -> Opening {
-        let openings = [
-            (Opening::CannotDelete, "cannot delete \"r/i\": "),
-            (Opening::NotDeleted, "r/i was not deleted: "),
-            (Opening::NotFound, "r/i was not found: "),
-            (Opening::MaybeDeleted, "r/i may have been deleted"),
-        ];
-        let found = openings.iter().filter(|(_, start)| text.contains(start));
-        let [(opening, start)] = *found.collect::<Vec<_>>() else {
-            panic!("not one opening: {text}")
-        };
-        assert!(text.starts_with(start), "{text}");
-        *opening
+/// In the words of its row, for a failure.
+impl Debug for Fault {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match &self.cause {
+            Cause::Handshake(what, _) => write!(f, "handshake {what:?}"),
+            Cause::Response(deletes, bytes, end) => {
+                write!(f, "{bytes:?}, deletes {deletes:?}, {end:?}")
+            }
+        }
     }
 }
 
@@ -71,7 +74,7 @@ impl Fault {
         deletes: Deletes,
         bytes: impl Into<String>,
         end: End,
-        opening: Opening,
+        opening: &'static str,
         kind: ErrorKind,
     ) -> Fault {
         let cause = Cause::Response(deletes, bytes.into(), end);
@@ -81,7 +84,7 @@ impl Fault {
 
     fn is_unknown(&self) -> bool {
         self.error
-            .is_some_and(|(opening, _)| opening == Opening::MaybeDeleted)
+            .is_some_and(|(opening, _)| opening == MAYBE_DELETED)
     }
 
     fn is_retried(&self) -> bool {
@@ -96,11 +99,19 @@ impl Fault {
     /// Whether no call can tell it from `other`: the same is deleted, told and left of the connection.
     fn is_like(&self, other: &Fault) -> bool {
         let state = |fault: &Fault| match &fault.cause {
-            Cause::Handshake(_) => None,
+            Cause::Handshake(..) => None,
             Cause::Response(deletes, _, end) => Some((*deletes, *end)),
         };
         let all = |fault: &Fault| (fault.error, fault.is_proof(), state(fault));
         all(self) == all(other)
+    }
+
+    /// Whether it ends only when the client has waited long enough.
+    fn hangs(&self) -> bool {
+        match &self.cause {
+            Cause::Handshake(..) => matches!(self.error, Some((_, ErrorKind::Timeout))),
+            Cause::Response(_, _, end) => *end == End::Stalls,
+        }
     }
 
     /// Whether the service itself says that there is no such image.
@@ -149,9 +160,9 @@ fn successes() -> Vec<Fault> {
 
 /// One that ends, and one that does not. All of them have a table of their own.
 fn handshakes() -> Vec<Fault> {
-    let fault = |(_, ending, kind): &_| Fault {
-        cause: Cause::Handshake(*ending),
-        error: Some((Opening::NotDeleted, *kind)),
+    let fault = |&(what, ending, kind): &(&'static str, Ending, ErrorKind)| Fault {
+        cause: Cause::Handshake(what, ending),
+        error: Some((NOT_DELETED, kind)),
     };
     [HANDSHAKES.first(), HANDSHAKES.last()]
         .into_iter()
@@ -175,7 +186,7 @@ fn lost_responses() -> Vec<Fault> {
         ("HTTP/1.1 500 Error\r\nContent-Length: 9\r\n\r\nx", End::Stalls, K::Server),
         ("HTTP/1.1 408 Timeout\r\nContent-Length: 0\r\n\r\n", End::KeepsConnection, K::Timeout),
     ];
-    let fault = |deletes, (bytes, end, kind)| Fault::new(deletes, bytes, end, Opening::MaybeDeleted, kind);
+    let fault = |deletes, (bytes, end, kind)| Fault::new(deletes, bytes, end, MAYBE_DELETED, kind);
     let deleted = rows.iter().map(|row| fault(Deletes::Yes, *row));
     let closed = rows.iter().filter(|(_, end, _)| *end == End::Closes);
     closed.map(|row| fault(Deletes::No, *row)).chain(deleted).collect()
@@ -183,41 +194,42 @@ fn lost_responses() -> Vec<Fault> {
 
 #[rustfmt::skip] // one row a line
 fn not_found() -> Vec<Fault> {
-    use {ErrorKind as K, Opening::NotDeleted, Opening::NotFound};
+    use ErrorKind as K;
     let other_gateway = r#"{"message":"no Route matched with those values"}"#;
     let rows = [
-        (Deletes::No, "404 Not Found", other_gateway, NotFound, K::NotFound),
-        (Deletes::No, "404 Not Found", "default backend - 404", NotDeleted, K::UnexpectedResponse),
-        (Deletes::No, "403 Forbidden", "<html>", NotDeleted, K::UnexpectedResponse),
-        (Deletes::Yes, "404 Not Found", NO_SUCH_IMAGE, NotFound, K::NotFound), // another client was faster
+        (Deletes::No, "404 Not Found", other_gateway, NOT_FOUND, K::NotFound),
+        (Deletes::No, "404 Not Found", "default backend - 404", NOT_DELETED, K::UnexpectedResponse),
+        (Deletes::No, "403 Forbidden", "<html>", NOT_DELETED, K::UnexpectedResponse),
+        (Deletes::Yes, "404 Not Found", NO_SUCH_IMAGE, NOT_FOUND, K::NotFound), // another client was faster
     ];
     let fault = |(deletes, status, body, opening, kind)| {
         Fault::new(deletes, response(status, "", body), End::KeepsConnection, opening, kind)
     };
     let truncated = response("404 Not Found", "", NO_SUCH_IMAGE).replace("}}", "");
-    let truncated = Fault::new(Deletes::No, truncated, End::Closes, NotDeleted, K::Transport);
+    let truncated = Fault::new(Deletes::No, truncated, End::Closes, NOT_DELETED, K::Transport);
     rows.map(fault).into_iter().chain([truncated]).collect()
 }
 
-/// Each status once: how the error opens, and its kind.
+/// A status of each kind. All of them have a table of their own.
 #[rustfmt::skip] // one row a line
 fn statuses() -> Vec<Fault> {
-    use {ErrorKind as K, Opening::MaybeDeleted, Opening::NotDeleted};
+    use ErrorKind as K;
     let rows = [
-        (NotDeleted, K::BadRequest, &["400 Bad Request", "402 Odd", "405 Odd", "407 Odd", "410 Gone", "413 Odd", "430 Odd"][..]),
-        (NotDeleted, K::Unauthorized, &["401 Unauthorized"]),
-        (NotDeleted, K::Forbidden, &["403 Forbidden"]),
-        (MaybeDeleted, K::Timeout, &["408 Request Timeout"]),
-        (NotDeleted, K::Conflict, &["409 Conflict"]),
-        (NotDeleted, K::RateLimited, &["429 Too Many Requests"]),
-        (MaybeDeleted, K::Server, &["424 Odd", "499 Odd", "500 Internal Server Error", "501 Odd", "502 Bad Gateway", "503 Odd", "504 Odd", "599 Odd"]),
-        (MaybeDeleted, K::UnexpectedResponse, &["101 Odd", "202 Accepted", "203 Odd", "299 Odd", "300 Odd", "304 Odd", "307 Odd", "399 Odd", "600 Odd", "999 Odd"]),
+        ("101 Odd", MAYBE_DELETED, K::UnexpectedResponse),
+        ("302 Odd", MAYBE_DELETED, K::UnexpectedResponse),
+        ("400 Odd", NOT_DELETED, K::BadRequest),
+        ("401 Odd", NOT_DELETED, K::Unauthorized),
+        ("403 Odd", NOT_DELETED, K::Forbidden),
+        ("408 Odd", MAYBE_DELETED, K::Timeout),
+        ("409 Odd", NOT_DELETED, K::Conflict),
+        ("429 Odd", NOT_DELETED, K::RateLimited),
+        ("500 Odd", MAYBE_DELETED, K::Server),
     ];
-    let fault = |opening, kind, status| {
+    let fault = |(status, opening, kind)| {
         let bytes = response(status, "Retry-After: 0\r\n", "");
         Fault::new(Deletes::No, bytes, End::KeepsConnection, opening, kind)
     };
-    rows.into_iter().flat_map(|(opening, kind, rows)| rows.iter().map(move |status| fault(opening, kind, status))).collect()
+    rows.map(fault).into()
 }
 
 #[rustfmt::skip] // one row a line
@@ -235,7 +247,7 @@ fn odd_responses() -> Vec<Fault> {
         (Transport, "HTTP/1.1 200 OK\r\nContent-Length: none\r\n\r\n"),
         (Transport, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnone\r\n"),
     ];
-    let fault = |(kind, bytes)| Fault::new(Deletes::Yes, bytes, End::Closes, Opening::MaybeDeleted, kind);
+    let fault = |(kind, bytes)| Fault::new(Deletes::Yes, bytes, End::Closes, MAYBE_DELETED, kind);
     rows.map(fault).into()
 }
 
@@ -245,7 +257,7 @@ fn delete_despite(faults: &[&Fault]) -> (Result<(), Error>, Gateway) {
     let endings: Mutex<VecDeque<_>> = Mutex::new(causes.collect());
     let gateway = Gateway::open(
         move |mut stream| match endings.lock().unwrap().pop_front() {
-            Some(Cause::Handshake(ending)) => {
+            Some(Cause::Handshake(_, ending)) => {
                 ending(&mut stream);
                 None
             }
@@ -260,7 +272,9 @@ fn delete_despite(faults: &[&Fault]) -> (Result<(), Error>, Gateway) {
         }
     }
     let attempts = u32::try_from(faults.len()).unwrap();
-    let client = Route::Direct.to(gateway.address()).max_attempts(attempts);
+    let hangs = faults.iter().any(|fault| fault.hangs());
+    let client = Route::Direct.to_within(time_for(hangs), gateway.address());
+    let client = client.max_attempts(attempts);
     let outcome = client.build().unwrap().delete_image("r", "i");
     (outcome, gateway)
 }
@@ -271,18 +285,15 @@ fn delete_image_tells_of_each_fault() {
         let (outcome, gateway) = delete_despite(&[fault; 2]);
         let what = format!("{fault:?}: {outcome:?}");
         let attempts = if fault.is_retried() { 2 } else { 1 };
-        assert_eq!(gateway.connections(), attempts, "{what}");
+        assert_eq!(gateway.connections(), attempts, "connections: {what}");
         let is_sent = matches!(fault.cause, Cause::Response(..));
-        assert_eq!(
-            gateway.requests().len(),
-            if is_sent { attempts } else { 0 },
-            "{what}"
-        );
+        let requests = if is_sent { attempts } else { 0 };
+        assert_eq!(gateway.requests().len(), requests, "requests: {what}");
         let Err(error) = outcome else {
             assert_eq!(fault.error, None, "{what}");
             return;
         };
-        let told = Some((Opening::of(&error.to_string()), error.kind()));
+        let told = Some(told(&error));
         assert_eq!(told, fault.error, "{what}");
         assert_eq!(error.attempts() as usize, attempts, "{what}");
         assert_eq!(error.is_transient(), fault.is_retried(), "{what}");
@@ -292,7 +303,7 @@ fn delete_image_tells_of_each_fault() {
 
 #[test]
 fn delete_image_tells_the_truth_after_every_pair_of_faults() {
-    let test = "faults::delete_image_tells_the_truth_after_every_pair_of_faults";
+    let test = delete_image_tells_the_truth_after_every_pair_of_faults;
     if_child(|| {
         delete_despite_pairs(std::env::var("SHARE").unwrap().parse().unwrap());
         String::new()
@@ -329,9 +340,9 @@ fn delete_despite_pairs(share: usize) {
             return;
         };
         // What the rules say.
-        let unknown = is_unknown.then_some(Opening::MaybeDeleted);
+        let unknown = is_unknown.then_some(MAYBE_DELETED);
         let expected = expected.map(|(opening, kind)| (unknown.unwrap_or(opening), kind));
-        let told = Some((Opening::of(&error.to_string()), error.kind()));
+        let told = Some(told(&error));
         assert_eq!(told, expected, "{what}");
         assert_eq!(error.attempts(), 2, "{what}");
         assert_eq!(error.may_have_been_deleted(), is_unknown, "{what}");

@@ -135,8 +135,6 @@ pub struct Tag {
     pub digest: String,
     /// The digests of its images, one a platform.
     pub images: Vec<String>,
-    /// Of a gateway that lists what it has deleted.
-    pub is_deleted: bool,
 }
 
 impl Tag {
@@ -145,7 +143,6 @@ impl Tag {
             last_updated,
             digest: digest.into(),
             images: Vec::new(),
-            is_deleted: false,
         }
     }
 
@@ -154,7 +151,6 @@ impl Tag {
             last_updated,
             digest,
             images,
-            ..
         } = self;
         let images: Vec<_> = images
             .iter()
@@ -172,10 +168,9 @@ impl Tag {
 pub struct Quirks {
     /// The deletion of a tag takes all tags of its digest along.
     pub deletes_by_digest: bool,
-    /// A list has what was deleted, too.
-    pub lists_deleted: bool,
-    /// What the deletion of a tag of this name gets as a response, and nothing else is done.
-    pub refused: BTreeMap<String, String>,
+    /// What the deletion of a tag of this name gets as a response, and nothing else is done: a
+    /// refusal, or a 204 of a registry that lists for a while what it has deleted.
+    pub told: BTreeMap<String, String>,
 }
 
 pub struct Gateway {
@@ -285,7 +280,6 @@ impl Gateway {
             .get(image)
             .into_iter()
             .flatten()
-            .filter(|(_, tag)| !tag.is_deleted)
             .map(|(name, _)| name.clone())
             .collect()
     }
@@ -303,6 +297,16 @@ impl Gateway {
     /// How many connections were accepted so far.
     pub fn connections(&self) -> usize {
         self.state.connections.load(Ordering::SeqCst)
+    }
+
+    #[track_caller]
+    pub fn assert_connections(&self, count: usize) {
+        assert_eq!(self.connections(), count, "connections to the gateway");
+    }
+
+    #[track_caller]
+    pub fn assert_requests(&self, count: usize) {
+        assert_eq!(self.requests().len(), count, "requests to the gateway");
     }
 
     /// The next request, after those already scripted, is treated by `script`.
@@ -469,22 +473,16 @@ impl State {
             }
             [registry, name, "tags", tag] if is_deletion => {
                 let quirks = lock(&self.quirks);
-                if let Some(response) = quirks.refused.get(tag) {
+                if let Some(response) = quirks.told.get(tag) {
                     return response.clone();
                 }
                 let tags = images.get_mut(&format!("{registry}/{name}"));
-                let held = tags.as_ref().and_then(|tags| tags.get(tag)).cloned();
-                let held = held.filter(|held| !held.is_deleted);
-                let (Some(tags), Some(held)) = (tags, held) else {
+                let Some((tags, held)) =
+                    tags.and_then(|tags| tags.remove(tag).map(|tag| (tags, tag)))
+                else {
                     return not_found();
                 };
-                for (name, other) in tags.iter_mut() {
-                    let is_same = quirks.deletes_by_digest && other.digest == held.digest;
-                    other.is_deleted |= name == tag || is_same;
-                }
-                if !quirks.lists_deleted {
-                    tags.retain(|_, tag| !tag.is_deleted);
-                }
+                tags.retain(|_, tag| !quirks.deletes_by_digest || tag.digest != held.digest);
                 if is_v3 {
                     images.retain(|_, tags| !tags.is_empty());
                 }

@@ -62,10 +62,10 @@ fn delete_image_ends_soon_and_in_little_memory_whatever_is_sent() {
     for (what, script, kind) in ROWS {
         let gateway = Gateway::start(script);
         gateway.respond(response("404 Not Found", "", "{}"));
-        let name = "hostile::delete_image_ends_soon_and_in_little_memory_whatever_is_sent";
-        let told = child(name, &[("API_URL", gateway.url())]);
+        let test = delete_image_ends_soon_and_in_little_memory_whatever_is_sent;
+        let told = child(test, &[("API_URL", gateway.url())]);
         assert_eq!(told, format!("{kind:?}"), "{what}");
-        assert_eq!(gateway.requests().len(), 2);
+        gateway.assert_requests(2);
     }
 }
 

@@ -84,36 +84,49 @@ fn new_refuses_a_key_that_cannot_be_right() {
     }
 }
 
-/// A file in the folder for temporary files, removed in the end.
-struct TempFile(PathBuf);
+/// A home directory with a key file, removed in the end.
+struct Home(PathBuf);
 
-impl TempFile {
-    fn new(content: impl AsRef<[u8]>) -> TempFile {
+const HOME: &str = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
+
+impl Home {
+    fn new(content: impl AsRef<[u8]>) -> Home {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::SeqCst);
-        let name = format!("ncr-keys-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::write(&path, content).unwrap();
-        TempFile(path)
+        let name = format!("ncr-home-{}-{number}", std::process::id());
+        let home = Home(std::env::temp_dir().join(name));
+        std::fs::create_dir_all(home.0.join(".ncloud")).unwrap();
+        std::fs::write(home.file(), content).unwrap();
+        home
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.join(".ncloud").join("configure")
     }
 }
 
-impl Drop for TempFile {
+impl Drop for Home {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
 #[track_caller]
 fn assert_file(content: impl AsRef<[u8]>, profile: &str, expected: &str) {
-    let file = TempFile::new(&content);
-    let shown = String::from_utf8_lossy(content.as_ref());
-    let name = file.0.to_str().unwrap();
-    let found = describe(Credentials::from_profile(&file.0, profile)).replace(name, "PATH");
+    let (home, shown) = (
+        Home::new(&content),
+        String::from_utf8_lossy(content.as_ref()),
+    );
+    let file = home.file();
+    let describe = |found| describe(found).replace(file.to_str().unwrap(), "PATH");
+    let found = describe(Credentials::from_profile(&file, profile));
     assert_eq!(found, expected, "[{profile}] in {shown:?}");
     if profile == "DEFAULT" {
-        let found = describe(Credentials::from_file(&file.0)).replace(name, "PATH");
-        assert_eq!(found, expected, "{shown:?}");
+        assert_eq!(
+            describe(Credentials::from_file(&file)),
+            expected,
+            "{shown:?}"
+        );
     }
 }
 
@@ -238,34 +251,11 @@ fn from_file_reads_64_kib_of_any_file() {
     }
 }
 
-/// A home directory with a key file.
-struct Home(PathBuf);
-
-const HOME: &str = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
-
-impl Home {
-    fn new(content: &str) -> Home {
-        let home = std::env::temp_dir().join(format!("ncr-home-{}", std::process::id()));
-        std::fs::create_dir_all(home.join(".ncloud")).unwrap();
-        std::fs::write(home.join(".ncloud").join("configure"), content).unwrap();
-        Home(home)
-    }
-}
-
-impl Drop for Home {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 const SET_BOTH: &str = "no keys: set NCLOUD_ACCESS_KEY_ID and NCLOUD_SECRET_ACCESS_KEY";
 
 #[track_caller]
 fn assert_env(environment: &[(&str, impl AsRef<std::ffi::OsStr>)], expected: &str) {
-    let described = child(
-        "keys::from_env_reads_variables_or_else_the_file",
-        environment,
-    );
+    let described = child(from_env_reads_variables_or_else_the_file, environment);
     let names: Vec<_> = environment
         .iter()
         .map(|(name, value)| (name, value.as_ref()))
@@ -282,8 +272,8 @@ fn from_env_reads_variables_or_else_the_file() {
     const SAK: &str = "NCLOUD_SECRET_ACCESS_KEY";
     const SK: &str = "NCLOUD_SECRET_KEY";
     const PROFILE: &str = "NCLOUD_PROFILE";
-    let home = Home::new(&format!("{}[prod]\n{}", pair("D"), pair("P")));
-    let (home, path) = (home.0.to_str().unwrap(), home.0.join(".ncloud").join("configure"));
+    let home = Home::new(format!("{}[prod]\n{}", pair("D"), pair("P")));
+    let (home, path) = (home.0.to_str().unwrap(), home.file());
     // Where a file name can have a line break, it is escaped.
     let nowhere = format!("{home}/{}", if cfg!(windows) { "no" } else { "\n" });
     let file_nowhere = PathBuf::from(&nowhere).join(".ncloud").join("configure");

@@ -34,7 +34,7 @@ mod names; // registries, image names, tags and paths that are refused
 mod peers; // servers of TLS, and proxies
 mod pool; // connections that are kept, and threads that share a client
 mod reading; // what `Client::get` and `Client::image_exists` take for an answer
-mod responses; // which responses are a success or a "not found", and every text, whole
+mod responses; // what each status is, which are a success or "not found", and every text, whole
 mod settings; // region, API URL and the rest of the builder
 mod types; // auto traits, `Debug`, and that nothing shown holds a secret
 mod wire; // what is sent, byte for byte, and the percent encoder
@@ -93,12 +93,14 @@ fn in_parallel<T: Sync>(rows: &[T], check: impl Fn(&T) + Sync) {
     });
 }
 
-/// Runs the named test again, in a process with `environment` and nothing else in it, and returns
-/// what the closure that it gave to [`if_child`] reported.
+/// Runs `test` again, in a process with `environment` and nothing else in it, and returns what the
+/// closure that it gave to [`if_child`] reported.
 #[track_caller]
-fn child<V: AsRef<OsStr>>(test: &str, environment: &[(&str, V)]) -> String {
+fn child<V: AsRef<OsStr>>(test: impl Fn(), environment: &[(&str, V)]) -> String {
+    // The name of the test's function, after that of this crate.
+    let (_, name) = std::any::type_name_of_val(&test).split_once("::").unwrap();
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .args(["--exact", name, "--nocapture", "--test-threads=1"])
         .env_clear()
         .envs(std::env::var_os("SystemRoot").map(|root| ("SystemRoot", root))) // for Windows' sockets
         .env("NCR_TEST_CHILD", "1")
@@ -116,9 +118,9 @@ fn child<V: AsRef<OsStr>>(test: &str, environment: &[(&str, V)]) -> String {
     report.split_once("</report>").unwrap().0.to_owned()
 }
 
-/// Runs what the named test does in a process of its own, since that takes many open files.
+/// Runs what `test` does in a process of its own, since that takes many open files.
 #[track_caller]
-fn alone(test: &str, run: impl FnOnce()) {
+fn alone(test: impl Fn(), run: impl FnOnce()) {
     if_child(|| {
         run();
         String::new()

@@ -107,7 +107,7 @@ fn delete_image_refuses_a_name_that_cannot_exist() {
     }
     // The longest ones.
     client.image_url(&long[..63], &"a".repeat(255)).unwrap();
-    assert_eq!(gateway.connections(), 0);
+    gateway.assert_connections(0);
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn get_refuses_a_path_that_a_server_could_misread() {
         (error.kind(), error.attempts()),
         (ErrorKind::InvalidInput, 0)
     );
-    assert_eq!(gateway.connections(), 0);
+    gateway.assert_connections(0);
 }
 
 /// The rule again, character by character.

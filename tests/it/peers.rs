@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use ncloud_container_registry::ClientBuilder;
 use ncloud_container_registry::ureq::Proxy;
+use ncloud_container_registry::ureq::config::ConfigBuilder;
 use ncloud_container_registry::ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ncloud_container_registry::ureq::typestate::AgentScope;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -160,33 +162,48 @@ pub enum Route {
 
 pub const ROUTES: [Route; 4] = [Route::Direct, Route::Connect, Route::Socks5, Route::Socks5h];
 
+/// How long a client waits for each step: a while for what never comes, and else longer than it takes
+/// on the busiest machine.
+pub fn time_for(hangs: bool) -> Duration {
+    Duration::from_secs(if hangs { 3 } else { 20 })
+}
+
 impl Route {
     /// The builder of a client that trusts our authority and no other, and takes this way.
     pub fn to(self, address: SocketAddr) -> ClientBuilder {
+        self.to_within(time_for(false), address)
+    }
+
+    /// The same, with the time for each step.
+    pub fn to_within(self, time: Duration, address: SocketAddr) -> ClientBuilder {
         let (address, port) = (address.to_string(), address.port());
         let name = format!("{NAME}:{port}");
         match self {
-            Route::Direct => tls_builder(&address, None),
-            Route::Connect => tls_builder(&name, Some(&format!("http://{}", proxy()))),
-            Route::Socks5 => tls_builder(&address, Some(&format!("socks5://{}", proxy()))),
-            Route::Socks5h => tls_builder(&name, Some(&format!("socks5h://{}", proxy()))),
+            Route::Direct => tls_builder(time, &address, None),
+            Route::Connect => tls_builder(time, &name, Some(&format!("http://{}", proxy()))),
+            Route::Socks5 => tls_builder(time, &address, Some(&format!("socks5://{}", proxy()))),
+            Route::Socks5h => tls_builder(time, &name, Some(&format!("socks5h://{}", proxy()))),
         }
     }
 }
 
-pub fn tls_builder(host: &str, proxy: Option<&str>) -> ClientBuilder {
+pub fn tls_builder(time: Duration, host: &str, proxy: Option<&str>) -> ClientBuilder {
     let proxy = proxy.map(|proxy| Proxy::new(proxy).unwrap());
     builder_at(&format!("https://{host}/ncr/api/v2")).ureq_config(|config| {
         let certificate = Certificate::from_der(ours().0.certificate.der()).to_owned();
         let roots = RootCerts::new_with_certs(&[certificate]);
         let tls = TlsConfig::builder().root_certs(roots).build();
-        // Of an attempt: far more than a response needs, even where hundreds share a core.
-        let longest = Duration::from_secs(3);
-        config
-            .proxy(proxy)
-            .tls_config(tls)
-            .timeout_per_call(Some(longest))
+        within(time, config).proxy(proxy).tls_config(tls)
     })
+}
+
+/// Sets the time for each step that may hang. None is left for the rest of a call: a step in front of
+/// it may take long on a busy machine.
+pub fn within(time: Duration, config: ConfigBuilder<AgentScope>) -> ConfigBuilder<AgentScope> {
+    config
+        .timeout_connect(Some(time))
+        .timeout_recv_response(Some(time))
+        .timeout_recv_body(Some(time))
 }
 
 /// A proxy for CONNECT (RFC 9110, section 9.3.6) and SOCKS 5 (RFC 1928) that connects to the wanted

@@ -38,7 +38,7 @@ fn faults(target: &str) -> (usize, u64) {
 
 #[test]
 fn client_shared_by_fifty_threads_deletes_everything_despite_faults() {
-    let test = "pool::client_shared_by_fifty_threads_deletes_everything_despite_faults";
+    let test = client_shared_by_fifty_threads_deletes_everything_despite_faults;
     alone(test, delete_everything_despite_faults);
 }
 
@@ -132,8 +132,8 @@ fn delete_image_retries_on_a_fresh_connection() {
     in_parallel(&["a", "b", "c"], |name| {
         client.delete_image("r", name).unwrap();
     });
-    assert_eq!(gateway.connections(), 3);
+    gateway.assert_connections(3);
     client.delete_image("r", "i").unwrap();
     assert_eq!(gateway.images(), [""; 0]);
-    assert_eq!(gateway.connections(), 4);
+    gateway.assert_connections(4);
 }

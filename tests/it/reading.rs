@@ -3,7 +3,7 @@
 use ncloud_container_registry::{Error, ErrorKind};
 
 use crate::gateway::{Gateway, NO_SUCH_IMAGE, Request, Then, response};
-use crate::{builder, builder_at, client, in_parallel};
+use crate::{builder, builder_at, client, credentials, in_parallel};
 
 const IMAGE: [&str; 3] = ["repositories", "r", "hello/world"];
 
@@ -38,7 +38,21 @@ fn get_reads_lists_and_details() {
             format!("{at}/A-z_0.~%3A/b HTTP/1.1"),
         ]
     );
-    assert_eq!(gateway.connections(), 1);
+    gateway.assert_connections(1);
+}
+
+/// The request target is signed as it is sent, with its query.
+#[test]
+fn get_signs_its_query() {
+    let gateway = Gateway::with(&["r/a"]);
+    let page = client(&gateway).get(&["repositories", "r"], &[("page", "1"), ("a b", "&")]);
+    let request = gateway.requests().remove(0);
+    let timestamp = request.header("x-ncp-apigw-timestamp").concat();
+    let target = "/ncr/api/v2/repositories/r?page=1&a%20b=%26";
+    let expected = credentials().sign("GET", target, timestamp.parse().unwrap());
+    let signature = request.header("x-ncp-apigw-signature-v2");
+    assert_eq!((request.target(), signature), (target, vec![&*expected]));
+    page.unwrap();
 }
 
 /// As the documentation of `may_have_been_deleted` shows it.
@@ -156,7 +170,7 @@ fn get_has_the_attempts_of_a_deletion() {
         let gateway = Gateway::with(&["r/hello/world"]);
         gateway.respond_and_close(bytes.clone());
         client(&gateway).get(&IMAGE, &[]).unwrap();
-        assert_eq!(gateway.requests().len(), 2, "{bytes}");
+        assert_eq!(gateway.requests().len(), 2, "requests: {bytes}");
     });
     // After a failure, a 404 of the service is no success.
     let gateway = Gateway::with(&[]);

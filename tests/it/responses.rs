@@ -14,7 +14,7 @@ fn outcome(bytes: impl Into<Vec<u8>>) -> Result<(), Error> {
     gateway.respond_and_close(bytes);
     let client = builder(&gateway).max_attempts(1).build().unwrap();
     let outcome = client.delete_image("my-registry", "hello/world");
-    assert_eq!(gateway.requests().len(), 1);
+    gateway.assert_requests(1);
     outcome.map_err(|error| {
         let text = error.to_string();
         assert!(!text.contains(char::is_control), "{text:?}");
@@ -134,26 +134,55 @@ fn display_of_a_reading_tells_the_cause_and_what_to_do() {
 #[test]
 fn display_after_an_unknown_outcome_says_so_and_what_a_404_then_means() {
     let gateway = Gateway::with(&[]);
-    let start = "r/i may have been deleted: 40";
-    let end = format!(", after an attempt whose outcome is unknown, 2 attempts{FIND_OUT}");
-    for (bytes, cause) in [
-        (response("403 Forbidden", "", ""), "3 Forbidden".to_owned()),
-        (
-            response("404 Not Found", "", ""),
-            format!(
-                "4 Not Found from {}, without a code of the service",
-                gateway.url()
-            ),
-        ),
+    let no_code = format!(
+        "4 Not Found from {}, without a code of the service",
+        gateway.url()
+    );
+    for (status, cause) in [
+        ("403 Forbidden", "3 Forbidden"),
+        ("404 Not Found", &*no_code),
     ] {
         gateway.respond(BUSY);
-        gateway.respond(bytes);
+        gateway.respond(response(status, "", ""));
         let error = client(&gateway).delete_image("r", "i").unwrap_err();
-        assert_eq!(error.to_string(), format!("{start}{cause}{end}"));
+        let start = format!("r/i may have been deleted: 40{cause}, after an attempt whose outcome");
+        assert_eq!(
+            error.to_string(),
+            format!("{start} is unknown, 2 attempts{FIND_OUT}")
+        );
         let words = error.to_string().replace(&gateway.url(), "").len() - "r/i".len();
         assert!(words < 200, "{error}: {words}");
         assert!(error.may_have_been_deleted());
     }
+}
+
+/// Each status with an empty body, all on one connection: what has no row is what its class is.
+#[rustfmt::skip] // one row a line
+#[test]
+fn status_decides_kind_and_outcome() {
+    use ErrorKind as K;
+    let gateway = Gateway::with(&[]);
+    let client = builder(&gateway).max_attempts(1).build().unwrap();
+    for status in (202..=203).chain(205..=299).chain(300..=599).chain([600, 999]) {
+        gateway.respond(response(&format!("{status} Odd"), "", ""));
+        let error = client.delete_image("r", "i").unwrap_err();
+        let (kind, is_unknown) = match status {
+            401 => (K::Unauthorized, false),
+            403 => (K::Forbidden, false),
+            404 => (K::NotFound, false), // of v2, without a code
+            408 => (K::Timeout, true),
+            409 => (K::Conflict, false),
+            429 => (K::RateLimited, false),
+            424 | 499 | 500..=599 => (K::Server, true),
+            400..=499 => (K::BadRequest, false),
+            _ => (K::UnexpectedResponse, true),
+        };
+        let told = (error.status(), error.kind(), error.may_have_been_deleted());
+        assert_eq!(told, (Some(status), kind, is_unknown), "{error}");
+        let is_transient = matches!(kind, K::Conflict | K::RateLimited | K::Server | K::Timeout);
+        assert_eq!(error.is_transient(), is_transient, "{error}");
+    }
+    gateway.assert_connections(1);
 }
 
 #[test]
@@ -233,7 +262,7 @@ fn assert_404(is_v3: bool, bytes: &str, expected: [Told; 4]) {
         })
     });
     assert_eq!(told, expected, "v3: {is_v3}, {bytes}");
-    assert_eq!(gateway.requests().len(), 5, "{bytes}");
+    assert_eq!(gateway.requests().len(), 5, "requests: {bytes}");
 }
 
 /// Bodies with a code of the service: all of them prove that there is no such image.
@@ -374,12 +403,12 @@ fn delete_image_and_image_exists_try_again_after_a_truncated_404() {
             }
             let client = client(&gateway);
             assert!(client.delete_image_if_exists("r", "i").unwrap(), "{bytes}");
-            assert_eq!(gateway.requests().len(), 3, "{bytes}");
+            assert_eq!(gateway.requests().len(), 3, "requests: {bytes}");
         }
         let gateway = Gateway::with(&[]);
         gateway.respond_and_close(*bytes);
         assert!(!client(&gateway).image_exists("r", "i").unwrap(), "{bytes}");
-        assert_eq!(gateway.requests().len(), 2, "{bytes}");
+        assert_eq!(gateway.requests().len(), 2, "requests: {bytes}");
     });
 }
 

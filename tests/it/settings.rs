@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use ncloud_container_registry::{Client, ErrorKind, Region};
+use ncloud_container_registry::{Client, ClientBuilder, ErrorKind, Region};
 
 use crate::gateway::{ACCESS_KEY, Gateway, SECRET_KEY, response};
-use crate::{builder, builder_at, child, client, credentials, if_child};
+use crate::{builder, builder_at, child, client, if_child};
 
 /// The URL or the error that [`Client::from_env`] comes to, with keys and `settings`.
 #[track_caller]
@@ -14,10 +14,7 @@ fn assert_env(settings: &[(&str, &str)], expected: &str) {
         ("NCLOUD_ACCESS_KEY_ID", ACCESS_KEY),
         ("NCLOUD_SECRET_ACCESS_KEY", SECRET_KEY),
     ];
-    let reported = child(
-        "settings::from_env_finds_the_api_url",
-        &[&keys, settings].concat(),
-    );
+    let reported = child(from_env_finds_the_api_url, &[&keys, settings].concat());
     assert_eq!(reported, expected, "{settings:?}");
 }
 
@@ -75,30 +72,6 @@ fn from_env_finds_the_api_url() {
     }
 }
 
-#[test]
-fn from_code_finds_each_region_in_either_case() {
-    #[rustfmt::skip] // one row a line
-    let rows = [
-        ("public", "KR", Region::Korea, "https://ncr.apigw.ntruss.com/ncr/api/v2"),
-        ("public", "SGN", Region::Singapore, "https://ncr.apigw.ntruss.com/ncr/sgn-api/v2"),
-        ("public", "JPN", Region::Japan, "https://ncr.apigw.ntruss.com/ncr/jpn-api/v2"),
-        ("gov", "KR", Region::GovKorea, "https://gov-ncr.apigw.gov-ntruss.com/ncr/kr/v2"),
-        ("gov", "KRS", Region::GovKoreaSouth, "https://gov-ncr.apigw.gov-ntruss.com/ncr/krs/v2"),
-        ("fin", "FKR", Region::FinKorea, "https://ncr.apigw.fin-ntruss.com/ncr/api/v2"),
-    ];
-    for (site, code, region, api_url) in rows {
-        assert_eq!(Region::from_code(site, code).unwrap(), region);
-        let (site, code) = (site.to_uppercase(), code.to_lowercase());
-        assert_eq!(Region::from_code(&site, &code).unwrap(), region);
-        assert_eq!((region.api_url(), region.as_ref()), (api_url, api_url));
-        let built = Client::builder(region, credentials()).build().unwrap();
-        for client in [Client::new(region, credentials()), built] {
-            let url = client.image_url("r", "i").unwrap();
-            assert_eq!(url, format!("{api_url}/repositories/r/i"));
-        }
-    }
-}
-
 /// Whoever calls it may have no variables, so none is named.
 #[test]
 fn from_code_says_which_of_the_two_is_wrong() {
@@ -140,7 +113,7 @@ fn from_env_takes_a_setting_that_is_not_unicode_for_wrong() {
             ("NCLOUD_REGION", "KR".into()),
         ];
         environment.push((name, OsString::from_vec(b"\xff".to_vec())));
-        let test = "settings::from_env_takes_a_setting_that_is_not_unicode_for_wrong";
+        let test = from_env_takes_a_setting_that_is_not_unicode_for_wrong;
         assert!(child(test, &environment).contains("\"\u{fffd}\""), "{name}");
     }
 }
@@ -273,7 +246,7 @@ fn ureq_config_changes_what_is_not_ours() {
         let error = client.delete_image("r", "i").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
     }
-    assert_eq!(elsewhere.connections(), 0);
+    elsewhere.assert_connections(0);
     let requests = gateway.requests();
     let accepted: Vec<_> = requests
         .iter()
@@ -282,22 +255,25 @@ fn ureq_config_changes_what_is_not_ours() {
     assert_eq!(accepted, [["*/*"; 12], ["x/custom"; 12]].concat());
 }
 
+#[track_caller]
+fn assert_cannot_send(builder: ClientBuilder, why: &str) {
+    let error = builder.build().unwrap().delete_image("r", "i").unwrap_err();
+    let told = (
+        error.kind(),
+        error.attempts(),
+        error.may_have_been_deleted(),
+    );
+    assert_eq!(told, (ErrorKind::InvalidInput, 1, false), "{error}");
+    let start = format!("cannot delete \"r/i\": cannot send to {why}");
+    assert!(error.to_string().starts_with(&start), "{error}");
+}
+
 #[test]
 fn ureq_config_can_forbid_http() {
     let gateway = Gateway::with(&["r/i"]);
     let builder = builder(&gateway).ureq_config(|config| config.https_only(true));
-    let error = builder.build().unwrap().delete_image("r", "i").unwrap_err();
-    assert_eq!(
-        (error.kind(), error.attempts()),
-        (ErrorKind::InvalidInput, 1)
-    );
-    let start = format!(
-        "cannot delete \"r/i\": cannot send to {}: ",
-        gateway.address()
-    );
-    assert!(error.to_string().starts_with(&start), "{error}");
-    assert!(!error.may_have_been_deleted());
-    assert_eq!(gateway.connections(), 0);
+    assert_cannot_send(builder, &format!("{}: ", gateway.address()));
+    gateway.assert_connections(0);
 }
 
 /// Also where another crate of the program has switched on TLS in ureq, without what it needs.
@@ -307,7 +283,7 @@ fn delete_image_sends_nothing_over_https_if_built_without_tls() {
     let gateway = Gateway::with(&[]);
     let api_url = gateway.url().replace("http:", "https:");
     for client in [
-        Client::new(Region::Korea, credentials()),
+        Client::new(Region::Korea, crate::credentials()),
         builder_at(&api_url).build().unwrap(),
     ] {
         let error = client.delete_image("r", "i").unwrap_err();
@@ -320,7 +296,7 @@ fn delete_image_sends_nothing_over_https_if_built_without_tls() {
         );
         assert!(!error.may_have_been_deleted());
     }
-    assert_eq!(gateway.connections(), 0);
+    gateway.assert_connections(0);
 }
 
 /// Whoever brings another TLS says so. Here nobody did.
@@ -329,17 +305,7 @@ fn delete_image_sends_nothing_over_https_if_built_without_tls() {
 fn ureq_config_sends_nothing_over_https_without_tls() {
     let gateway = Gateway::with(&[]);
     let builder = builder_at(&gateway.url().replace("http:", "https:"));
-    let client = builder.ureq_config(|config| config).build().unwrap();
-    let error = client.delete_image("r", "i").unwrap_err();
-    assert_eq!(
-        (error.kind(), error.attempts()),
-        (ErrorKind::InvalidInput, 1)
-    );
-    assert!(!error.may_have_been_deleted());
-    let start = format!(
-        "cannot delete \"r/i\": cannot send to {}: TLS required, ",
-        gateway.address()
-    );
-    assert!(error.to_string().starts_with(&start), "{error}");
-    assert!(gateway.requests().is_empty());
+    let builder = builder.ureq_config(|config| config);
+    assert_cannot_send(builder, &format!("{}: TLS required, ", gateway.address()));
+    gateway.assert_requests(0);
 }

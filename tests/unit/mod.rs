@@ -180,16 +180,35 @@ fn time_for_attempt_is_half_of_the_timeout_or_all_that_is_left() {
     }
 }
 
+/// Lists every region: one that is missing is an error of the compiler.
+macro_rules! regions {
+    ($($region:ident: $site:literal $code:literal $api_url:literal,)*) => {{
+        let _: fn(Region) = |region| match region { $(Region::$region => {})* };
+        [$((Region::$region, $site, $code, $api_url)),*]
+    }};
+}
+
 #[test]
-fn wait_before_retry_is_spread_evenly_over_its_second_half() {
-    let half = Duration::from_millis(500);
-    let waits: Vec<Duration> = (0..2000)
-        .map(|_| wait_before_retry(1, Duration::ZERO))
-        .collect();
-    for tenth in 0..10 {
-        let range = half + half * tenth / 10..half + half * (tenth + 1) / 10;
-        let count = waits.iter().filter(|wait| range.contains(wait)).count();
-        // 200 are to be expected: 80 fewer or more would be 6 standard deviations.
-        assert!((120..280).contains(&count), "{count} of 2000 in {range:?}");
+fn region_is_found_by_site_and_code_in_either_case() {
+    let rows = regions! {
+        Korea: "public" "KR" "https://ncr.apigw.ntruss.com/ncr/api/v2",
+        Singapore: "public" "SGN" "https://ncr.apigw.ntruss.com/ncr/sgn-api/v2",
+        Japan: "public" "JPN" "https://ncr.apigw.ntruss.com/ncr/jpn-api/v2",
+        GovKorea: "gov" "KR" "https://gov-ncr.apigw.gov-ntruss.com/ncr/kr/v2",
+        GovKoreaSouth: "gov" "KRS" "https://gov-ncr.apigw.gov-ntruss.com/ncr/krs/v2",
+        FinKorea: "fin" "FKR" "https://ncr.apigw.fin-ntruss.com/ncr/api/v2",
+    };
+    for (region, site, code, api_url) in rows {
+        let (upper, lower) = (site.to_uppercase(), code.to_lowercase());
+        for (site, code) in [(site, code), (&*upper, &*lower)] {
+            assert_eq!(Region::from_code(site, code).unwrap(), region);
+        }
+        assert_eq!((region.api_url(), region.as_ref()), (api_url, api_url));
+        let credentials = || Credentials::new("a", "s").unwrap();
+        let built = Client::builder(region, credentials()).build().unwrap();
+        for client in [Client::new(region, credentials()), built] {
+            let url = client.image_url("r", "i").unwrap();
+            assert_eq!(url, format!("{api_url}/repositories/r/i"));
+        }
     }
 }
