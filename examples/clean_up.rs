@@ -3,8 +3,8 @@
 //! Needs the crates `ncloud-container-registry`, `lexopt` 0.3 and `serde_json` 1: copy this file,
 //! or make a command of it with `cargo install --path . --example clean_up`.
 //!
-//! A shell that cleans up every image of a registry, and fails if one of them failed (with
-//! `--delete` when the output is what you want):
+//! This script cleans up every image of a registry, and fails if one of them fails (add `--delete`
+//! once the output is what you want):
 //!
 //! ```sh
 //! images=$(clean_up my-registry) || exit
@@ -17,7 +17,6 @@
 
 #![allow(clippy::indexing_slicing)] // of JSON, where what is missing is null
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::{self, Write};
 use std::num::NonZeroU32;
@@ -31,15 +30,15 @@ const HELP: &str = "\
 usage: clean_up [OPTION]... REGISTRY IMAGE   the tags of an image
        clean_up REGISTRY                     lists the images, and no more
 Lists by API v2, the newest first. With --keep it says which tags are old, and why others are kept.
-  --keep N           the N newest builds stay. A build is all tags with a digest in common, and
-                     what is attached to them (sha256-...). N counts all that fit: for N of each
+  --keep N           the N newest builds stay, each with all tags that have a digest in common, and
+                     what is attached to them (sha256-...). N counts all that may go: for N of each
                      kind, run it once for each kind, with --only.
-  --older-than DAYS  what is not older stays, too
-  --only PATTERN     what has another name stays, too
-  --protect PATTERN  what has this name stays, too; `latest` always does
+  --older-than DAYS  builds that are not older stay, too
+  --only PATTERN     tags with another name stay, too
+  --protect PATTERN  tags with this name stay, too; `latest` always does
   --delete           the rest is deleted. This cannot be undone: run it without --delete first. Push
                      nothing in the meantime: what is pushed under an old name is deleted, too.
-Each * of a pattern stands for anything: quote it. Patterns may be repeated: one match is enough.
+Each * of a PATTERN stands for anything: quote it. Patterns may be repeated: one match is enough.
 Settings: NCLOUD_ACCESS_KEY_ID, NCLOUD_SECRET_ACCESS_KEY (or ~/.ncloud/configure), NCLOUD_REGION.
 Exit status: 0 on success; 1 if something old is left, a kept tag is gone, or the list could not be
 read after the deletions; 2 if it ended before the first deletion.
@@ -96,10 +95,8 @@ impl Job {
                     _ = io::stdout().write_all(HELP.as_bytes());
                     process::exit(0);
                 }
-                Long("keep") => set_once(&mut job.keep, "--keep", &args.value()?)?,
-                Long("older-than") => {
-                    set_once(&mut job.older_than, "--older-than", &args.value()?)?;
-                }
+                Long("keep") => set_once(&mut job.keep, "keep", &args.value()?)?,
+                Long("older-than") => set_once(&mut job.older_than, "older-than", &args.value()?)?,
                 Long("only") => job.only.push(args.value()?.string()?),
                 Long("protect") => job.protected.push(args.value()?.string()?),
                 Long("delete") => job.is_deletion = true,
@@ -112,9 +109,9 @@ impl Job {
         let flaws = [
             (names.is_empty() || names.len() > 2, "expected REGISTRY IMAGE, or REGISTRY"),
             (names.iter().any(String::is_empty), "a name is empty; is a variable unset?"),
-            (job.patterns().any(String::is_empty), "a pattern is empty; is a variable unset?"),
-            (is_choice && job.keep.is_none(), "--keep N is missing, which the other options need"),
-            (job.keep.is_some() && names.len() == 1, "--keep needs an image; is a variable unset?"),
+            (job.patterns().any(|text| text.is_empty() || text.starts_with('-')), "a pattern is empty or begins with -; is a variable unset?"),
+            (is_choice && job.keep.is_none(), "the other options need --keep N"),
+            (job.keep.is_some() && names.len() == 1, "--keep needs REGISTRY IMAGE; is a variable unset?"),
         ];
         if let Some(flaw) = first_that_holds(&flaws) {
             return Err(format!("{flaw}; see clean_up --help").into());
@@ -139,16 +136,15 @@ impl Job {
         let list = self.read_list(&client)?;
         let now_ms = u64::try_from(UNIX_EPOCH.elapsed()?.as_millis())?;
         let Some(keep) = self.keep else {
-            let lines = list.0.iter().map(|item| item.line(now_ms) + "\n");
+            let lines = list.iter().map(|item| item.line(now_ms) + "\n");
             return print(&lines.collect::<String>());
         };
         // A deletion and a push between two pages can make up for each other, but not twice.
         if self.is_deletion && list != self.read_list(&client)? {
             return Err(format!("{}: the list has changed; run it again", self.name).into());
         }
-        let (tags, _) = list;
-        self.check(&tags)?;
-        let builds = self.choose(builds(tags), keep, now_ms);
+        self.check(&list)?;
+        let builds = self.choose(builds(list), keep, now_ms);
         if self.is_deletion {
             let deleted = self.delete(&client, &builds);
             Ok(self.report(&client, &builds, &deleted))
@@ -161,34 +157,31 @@ impl Job {
 /// Takes the number of an option that stands once.
 fn set_once(slot: &mut Option<NonZeroU32>, option: &str, text: &OsStr) -> Result<(), String> {
     if slot.is_some() {
-        return Err(format!("{option} is given twice"));
+        return Err(format!("--{option} is given twice"));
     }
-    *slot = text.to_str().and_then(|text| text.parse().ok());
-    let flaw = || format!("{option} takes a whole number from 1, not {text:?}");
-    slot.map(drop).ok_or_else(flaw)
+    let number = text.to_str().and_then(|text| text.parse().ok());
+    let flaw = || format!("--{option} takes a whole number from 1, not {text:?}");
+    *slot = Some(number.ok_or_else(flaw)?);
+    Ok(())
 }
 
 /// Returns the text of the first row that holds.
 fn first_that_holds<'a>(rows: &[(bool, &'a str)]) -> Option<&'a str> {
-    let row = rows.iter().find(|(holds, _)| *holds);
-    row.map(|(_, text)| *text)
+    rows.iter().find(|row| row.0).map(|row| row.1)
 }
 
 // The list.
 
-/// The items, the newest first, and their names.
-type List = (Vec<Item>, HashSet<String>);
-
-/// A tag of an image, or an image. The newest is the least.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
+/// A tag of an image, or an image.
+#[derive(PartialEq)]
 struct Item {
-    time_ms: Reverse<Option<u64>>,
     name: String,
+    time_ms: Option<u64>,
     /// What a tag points to. Images have none.
     digest: Option<String>,
     /// The digests that a tag contains, one for each platform.
     parts: BTreeSet<String>,
-    /// The digest of what a signature or an attestation is about.
+    /// The digest of what a signature or an attestation is attached to.
     subject: Option<String>,
 }
 
@@ -198,17 +191,12 @@ impl Item {
         let time_ms = item["last_updated"].as_u64();
         let parts = item["images"].as_array().into_iter().flatten();
         Some(Item {
-            time_ms: Reverse(time_ms.filter(|time_ms| *time_ms >= MIN_TIME_MS)),
+            time_ms: time_ms.filter(|time_ms| *time_ms >= MIN_TIME_MS),
             digest: text(&item["digest"]),
             parts: parts.filter_map(|part| text(&part["digest"])).collect(),
             subject: subject(&name),
             name,
         })
-    }
-
-    /// Whether its name says that it is attached to something else.
-    fn is_attached(&self) -> bool {
-        self.subject.is_some()
     }
 
     fn digests(&self) -> impl Iterator<Item = &String> {
@@ -218,7 +206,7 @@ impl Item {
     /// Returns its name and its age in days.
     fn line(&self, now_ms: u64) -> String {
         let age = |time_ms| format!("{} d", now_ms.saturating_sub(time_ms) / DAY_MS);
-        let age = self.time_ms.0.map_or("?".to_owned(), age);
+        let age = self.time_ms.map_or("?".to_owned(), age);
         format!("{}\t{age}", self.name.escape_debug()) // whatever it is, it is safe to show
     }
 }
@@ -235,9 +223,9 @@ fn subject(name: &str) -> Option<String> {
 }
 
 impl Job {
-    /// Reads the whole list or fails: a list that changes meanwhile repeats an item or leaves one
-    /// out, and an item that comes twice would take two of the kept places.
-    fn read_list(&self, client: &Client) -> Result<List, Box<dyn Error>> {
+    /// Reads the whole list, the newest first, or fails: a list that changes meanwhile repeats an
+    /// item or leaves one out, and an item that comes twice would take two of the kept places.
+    fn read_list(&self, client: &Client) -> Result<Vec<Item>, Box<dyn Error>> {
         let mut path = vec!["repositories", &*self.registry];
         path.extend(self.image.iter().flat_map(|image| [&**image, "tags"]));
         let (mut items, mut names, mut total) = (vec![], HashSet::new(), None);
@@ -247,21 +235,21 @@ impl Job {
             let query = [("page", &*page.to_string()), ("pagesize", "50")];
             let body = client.get(&path, &query)?;
             let list: Json = serde_json::from_str(&body).map_err(|e| flawed(&e.to_string()))?;
-            let (count, next) = (list["count"].as_u64(), &list["next"]);
-            let is_last = next.is_null() || *next == 0;
+            let count = list["count"].as_u64().ok_or_else(|| flawed("no count"))?;
+            let total = *total.get_or_insert(count); // of the first page
+            let is_last = list["next"].is_null() || list["next"] == 0;
             let results = list["results"].as_array().map_or(&[][..], Vec::as_slice);
             let found = (items.len() + results.len()) as u64;
             items.extend(results.iter().filter_map(Item::parse));
             names.extend(results.iter().filter_map(|item| text(&item["name"])));
             #[rustfmt::skip] // one flaw a line
             let flaws = [
-                (count.is_none(), "it has no count"),
-                (count > Some(100_000), "it counts more than 100,000 items"), // or perhaps no end
-                (count != *total.get_or_insert(count), "its count has changed; run it again"),
+                (count > 100_000, "it counts more than 100,000 items"), // and may have no end
+                (count != total, "its count has changed; run it again"),
                 ((items.len() as u64) < found, "an item has no name"),
                 ((names.len() as u64) < found, "a name comes twice; run it again"),
-                (Some(found) > count || (is_last && Some(found) < count), "the items are not as many as it counts; run it again"),
-                (!is_last && (results.is_empty() || *next != page + 1), "the next page is not the following one"),
+                (found > count || (is_last && found < count), "the items are not as many as it counts; run it again"),
+                (!is_last && (results.is_empty() || list["next"] != page + 1), "the next page is not the following one"),
             ];
             if let Some(flaw) = first_that_holds(&flaws) {
                 return Err(flawed(flaw).into());
@@ -270,8 +258,8 @@ impl Job {
                 break;
             }
         }
-        items.sort();
-        Ok((items, names))
+        items.sort_by(|a, b| (b.time_ms, &a.name).cmp(&(a.time_ms, &b.name)));
+        Ok(items)
     }
 
     /// Refuses a list with a tag that cannot be judged, and tells which patterns name nothing: a
@@ -279,19 +267,19 @@ impl Job {
     fn check(&self, tags: &[Item]) -> Result<(), String> {
         for pattern in self.patterns() {
             if !tags.iter().any(|tag| is_match(pattern, &tag.name)) {
-                warn(format!("{}: no tag is named {pattern:?}", self.name));
+                warn(format!("{}: no tag fits {pattern:?}", self.name));
             }
         }
         for tag in tags {
             let flaws = [
                 (tag.digest.is_none(), "no digest"),
-                (tag.time_ms.0.is_none(), "no time in milliseconds"),
+                (tag.time_ms.is_none(), "no time in milliseconds"),
             ];
             if let Some(flaw) = first_that_holds(&flaws) {
-                let (list, name) = (&self.name, tag.name.escape_debug());
-                return Err(format!(
-                    "{list}:{name} has {flaw}; if it may go, use delete_image"
-                ));
+                let name = format!("{}:{}", self.name, tag.name.escape_debug());
+                let arguments = name.replacen('/', " ", 1);
+                let text = format!("{name} has {flaw}; if it may go: delete_image {arguments}");
+                return Err(text);
             }
         }
         Ok(())
@@ -322,7 +310,7 @@ type Build = Vec<Item>;
 /// Returns the builds of tags that come newest first, in the order of their newest tags. A young
 /// signature makes no build young.
 fn builds(mut tags: Vec<Item>) -> Vec<Build> {
-    tags.sort_by_key(Item::is_attached);
+    tags.sort_by_key(|tag| tag.subject.is_some());
     let mut holders = HashMap::<_, Vec<_>>::new(); // of a digest
     for (index, tag) in tags.iter().enumerate() {
         for digest in tag.digests() {
@@ -333,9 +321,11 @@ fn builds(mut tags: Vec<Item>) -> Vec<Build> {
     for first in 0..tags.len() {
         let mut found = vec![first];
         while let Some(index) = found.pop() {
-            firsts[index].get_or_insert(first); // another visit finds nothing new
-            for digest in tags[index].digests() {
-                found.extend(holders.remove(digest).unwrap_or_default());
+            if firsts[index].is_none() {
+                firsts[index] = Some(first);
+                for digest in tags[index].digests() {
+                    found.extend(holders.remove(digest).unwrap_or_default());
+                }
             }
         }
     }
@@ -348,27 +338,26 @@ fn builds(mut tags: Vec<Item>) -> Vec<Build> {
 
 // What is kept.
 
-/// Why a build is kept; none if it is old.
-type Reason = Option<&'static str>;
-type Choice = (Reason, Build);
+/// A build, and why it is kept; none if it is old.
+type Choice = (Option<&'static str>, Build);
 
 impl Job {
-    /// Tells of each build why it is kept; none if it is old.
+    /// Decides of each build whether it is kept, and why.
     fn choose(&self, builds: Vec<Build>, keep: NonZeroU32, now_ms: u64) -> Vec<Choice> {
-        let newest_candidate = |build: &Build| {
-            let newest = build.iter().find(|tag| self.reason(tag).is_none());
-            newest.and_then(|tag| tag.time_ms.0)
+        let time_of_build = |build: &Build| {
+            let candidate = build.iter().find(|tag| self.exclusion(tag).is_none());
+            candidate.and_then(|newest| newest.time_ms)
         };
         // A build without candidates takes no place.
-        let mut times: Vec<_> = builds.iter().filter_map(newest_candidate).collect();
-        times.sort_unstable_by_key(|time_ms| Reverse(*time_ms));
+        let mut times: Vec<_> = builds.iter().filter_map(time_of_build).collect();
+        times.sort_unstable_by(|a, b| b.cmp(a));
         let last_place = times.iter().take(keep.get() as usize).next_back().copied();
         let start = |days: NonZeroU32| now_ms.saturating_sub(u64::from(days.get()) * DAY_MS);
         let youth = self.older_than.map(start);
-        let reason = |build: &Build| {
-            let time_ms = newest_candidate(build);
-            let is_since = |start| (time_ms.zip(start)).is_some_and(|(time, start)| time >= start);
-            let has = |reason| build.iter().any(|tag| self.reason(tag) == Some(reason));
+        let why_kept = |build: &Build| {
+            let time_ms = time_of_build(build);
+            let is_since = |start: Option<_>| start.is_some() && time_ms >= start;
+            let has = |reason| build.iter().any(|tag| self.exclusion(tag) == Some(reason));
             first_that_holds(&[
                 (is_since(last_place), "newest"),
                 (is_since(youth), "young"),
@@ -378,16 +367,16 @@ impl Job {
                 (time_ms.is_none(), "attached"),
             ])
         };
-        let chosen = builds.into_iter().map(|build| (reason(&build), build));
+        let chosen = builds.into_iter().map(|build| (why_kept(&build), build));
         chosen.collect()
     }
 
     /// Returns why a tag is no candidate; none if it is one.
-    fn reason(&self, tag: &Item) -> Reason {
+    fn exclusion(&self, tag: &Item) -> Option<&'static str> {
         let fits = |patterns: &[String]| patterns.iter().any(|text| is_match(text, &tag.name));
         first_that_holds(&[
             (tag.name == "latest" || fits(&self.protected), "protected"),
-            (tag.is_attached(), "attached"),
+            (tag.subject.is_some(), "attached"),
             (!self.only.is_empty() && !fits(&self.only), "other"),
         ])
     }
@@ -400,11 +389,11 @@ impl Job {
         let (mut deleted, mut failures, mut untried) = (HashSet::new(), 0, 0);
         for (_, build) in builds.iter().rev().filter(|(reason, _)| reason.is_none()) {
             let (mut is_deleted, mut is_left) = (false, false);
-            let tags = build.iter().rev();
-            let (attached, tags): (Vec<_>, Vec<_>) = tags.partition(|tag| tag.is_attached());
-            for tag in tags.into_iter().chain(attached) {
+            let mut tags: Vec<_> = build.iter().rev().collect();
+            tags.sort_by_key(|tag| tag.subject.is_some());
+            for tag in tags {
                 // What stays keeps its signatures.
-                if failures >= MAX_FAILURES || (tag.is_attached() && (is_left || !is_deleted)) {
+                if failures >= MAX_FAILURES || (tag.subject.is_some() && (is_left || !is_deleted)) {
                     untried += 1;
                     continue;
                 }
@@ -435,41 +424,47 @@ impl Job {
 
     /// Shows the tags of each build together, with the name of its first.
     fn show(&self, builds: &[Choice], now_ms: u64) -> Result<ExitCode, Box<dyn Error>> {
-        let (mut lines, mut counts) = (String::new(), [0, 0]);
+        let (mut lines, mut old, mut kept) = (String::new(), 0, 0);
         for (reason, build) in builds {
             let fate = reason.map_or("old".to_owned(), |reason| format!("kept ({reason})"));
+            old += if reason.is_none() { build.len() } else { 0 };
+            kept += if reason.is_some() { build.len() } else { 0 };
             let first = build[0].name.escape_debug();
             let line = |tag: &Item| format!("{}\t{fate}\t{first}\n", tag.line(now_ms));
             lines.extend(build.iter().map(line));
-            counts[usize::from(reason.is_some())] += build.len();
         }
-        let [old, kept] = counts;
         warn(format!("{}: {old} old, {kept} kept", self.name));
         print(&lines)
     }
 
     /// Reads the list once more, and tells what became of the tags.
     fn report(&self, client: &Client, builds: &[Choice], deleted: &HashSet<&str>) -> ExitCode {
-        let (old, kept): (Vec<_>, Vec<_>) = builds.iter().partition(|(reason, _)| reason.is_none());
-        let old: Vec<_> = old.into_iter().flat_map(|(_, build)| build).collect();
-        let kept = kept.into_iter().flat_map(|(_, build)| build);
-        let has_old = !old.is_empty();
-        let listed = has_old.then(|| self.read_list(client)).transpose();
-        let is_known = listed.as_ref().map_err(warn).is_ok();
-        let is_listed = |tag: &&Item| match &listed {
-            Ok(Some((_, names))) => names.contains(&tag.name),
-            _ => true,
-        };
-        // What is gone without a confirmation went with another tag of its digest.
-        let is_left = |tag: &&&Item| is_listed(tag) && !deleted.contains(&*tag.name);
-        let left = old.iter().filter(is_left).count();
-        let (kept, gone): (Vec<_>, Vec<_>) = kept.partition(is_listed);
-        for name in gone.iter().map(|tag| tag.name.escape_debug()) {
-            warn(format!("{}:{name} should be kept, but is gone", self.name));
+        let has_old = builds.iter().any(|(reason, _)| reason.is_none());
+        let list = has_old.then(|| self.read_list(client)).transpose();
+        let is_known = list.as_ref().map_err(warn).is_ok();
+        let names = |list: Vec<Item>| list.into_iter().map(|item| item.name).collect();
+        let listed: Option<HashSet<_>> = list.ok().flatten().map(names);
+        let [mut gone, mut left, mut kept, mut missing] = [0; 4];
+        for (reason, build) in builds {
+            for tag in build {
+                let is_listed = (listed.as_ref()).is_none_or(|names| names.contains(&tag.name));
+                match reason {
+                    None if is_listed && !deleted.contains(&*tag.name) => left += 1,
+                    None => gone += 1, // perhaps with another tag of its digest
+                    Some(_) if is_listed => kept += 1,
+                    Some(_) => {
+                        missing += 1;
+                        let name = tag.name.escape_debug();
+                        warn(format!("{}:{name} should be kept, but is gone", self.name));
+                    }
+                }
+            }
         }
-        let (deleted, kept) = (old.len() - left, kept.len());
-        let counts = format!("{deleted} deleted, {left} left, {kept} kept");
-        _ = writeln!(io::stdout(), "{}: {counts}", self.name);
-        ExitCode::from(u8::from(!is_known || left > 0 || !gone.is_empty()))
+        _ = writeln!(
+            io::stdout(),
+            "{}: {gone} deleted, {left} left, {kept} kept",
+            self.name
+        );
+        ExitCode::from(u8::from(!is_known || left > 0 || missing > 0))
     }
 }

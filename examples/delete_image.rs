@@ -41,7 +41,9 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
         }
     }
     let [registry, name] = &*names else {
-        return Err("expected REGISTRY IMAGE[:TAG]; see delete_image --help".into());
+        return Err(
+            "expected REGISTRY IMAGE or REGISTRY IMAGE:TAG; see delete_image --help".into(),
+        );
     };
     // As docker has it: a colon before a slash begins no tag.
     let (image, tag) = match name.rsplit_once(':') {
@@ -53,7 +55,7 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
     }
     let client = Client::from_env()?;
     let url = client.image_url(registry, image)?; // refuses a wrong name, also in a dry run
-    let name = format!("{registry}/{name}");
+    let name = format!("{registry}/{name}").escape_debug().to_string(); // in a dry run it may be odd
     if is_dry_run {
         // The URL of an image is not that of its tag.
         let url = tag.map_or(format!(": DELETE {url}"), |_| String::new());

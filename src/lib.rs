@@ -911,9 +911,9 @@ pub enum ErrorKind {
     Unauthorized,
     /// 403: the account lacks permission for this registry. Grant it.
     Forbidden,
-    /// 404 with one of the service's error codes: there is no such registry or image. A deletion by
-    /// API v2, whose 404 is not documented, also takes an empty one, or one with a JSON object.
-    /// Check the names and the region.
+    /// 404 with one of the service's error codes, except 300: there is no such registry or image.
+    /// For a deletion by API v2, whose 404 is not documented, an empty body or any JSON object
+    /// counts, too. Check the names and the region.
     NotFound,
     /// 409: something else was changing the image or its registry. Try again later.
     Conflict,
@@ -1273,12 +1273,11 @@ impl Target {
         let invalid = |error: http::uri::InvalidUri| Error::invalid(error.to_string());
         let url = checked.and_then(|url| url.parse().map_err(invalid));
         let url = url.map_err(|error| error.about(&method, &name))?;
-        let field = None;
         Ok(Target {
             method,
             name,
             url,
-            field,
+            field: None,
         })
     }
 
@@ -1516,8 +1515,7 @@ impl Response {
         (!values.is_empty()).then(|| values.join(", ")) // RFC 9110, section 5.3
     }
 
-    /// Returns why the body cannot be known to be complete, if so by its length and its framing
-    /// (RFC 9112, section 8).
+    /// Returns why the body may be incomplete, by its length and framing (RFC 9112, section 8).
     fn flaw(&self) -> Option<String> {
         let is_framed = match self.header("Transfer-Encoding") {
             Some(coding) => {
@@ -1585,7 +1583,7 @@ impl Client {
         use {ErrorKind as K, Outcome::Absent, Outcome::NotDeleted, Outcome::Unknown};
         let is_deletion = target.method == Method::DELETE;
         let is_truncated = response.length.is_err();
-        let is_page = !response.body.is_empty() && !response.is_object(); // of a proxy
+        let is_foreign = !response.body.is_empty() && !response.is_object(); // a proxy's page
         let header = |name| response.header(name).map(|text| self.server_text(&text));
         let from_url = || {
             let no_code = response.code().is_none();
@@ -1612,13 +1610,14 @@ impl Client {
                 let keys = format!(" (access key {access_key}{})", date.unwrap_or_default());
                 (K::Unauthorized, NotDeleted, Some(keys))
             }
-            403 if is_page => (K::UnexpectedResponse, NotDeleted, None),
+            403 if is_foreign => (K::UnexpectedResponse, NotDeleted, None),
             403 => (K::Forbidden, NotDeleted, None),
             // A 404 proves something only if the service said it, with a code. Others come from a
             // proxy or a load balancer, perhaps while the service restarts.
             404 if is_truncated => (K::Transport, NotDeleted, from_url()), // lost on the way
-            404 if response.flaw().is_some() => (K::UnexpectedResponse, NotDeleted, from_url()),
-            404 if is_page => (K::UnexpectedResponse, NotDeleted, from_url()),
+            404 if is_foreign || response.flaw().is_some() => {
+                (K::UnexpectedResponse, NotDeleted, from_url())
+            }
             // The URL is unknown, or permission is lacking.
             404 if response.code().as_deref() == Some("300") => {
                 (K::UnexpectedResponse, NotDeleted, from_url())
@@ -1640,7 +1639,7 @@ impl Client {
         Err(self.response_error(target, &response, failure))
     }
 
-    /// Makes the error of a response, with what came along.
+    /// Builds the error of a response, with its status, body, trace ID and `Retry-After`.
     fn response_error(&self, target: &Target, response: &Response, failure: Failure) -> Error {
         let (kind, outcome, addition) = failure;
         let status = response.head.status;
@@ -1654,9 +1653,8 @@ impl Client {
         }
         let details = &mut error.0;
         details.status = Some(status.as_u16());
-        let trace_id = response.header("x-ncp-trace-id");
-        let trace_id = trace_id.or_else(|| response.header("x-ncp-request-id"));
-        details.trace_id = trace_id.map(|id| self.server_text(&id));
+        let header = |name| response.header(name).map(|text| self.server_text(&text));
+        details.trace_id = header("x-ncp-trace-id").or_else(|| header("x-ncp-request-id"));
         let retry_after = response.header("Retry-After");
         details.retry_after = retry_after.as_deref().and_then(parse_retry_after);
         let body = response.body.trim();
@@ -1665,7 +1663,7 @@ impl Client {
         error
     }
 
-    /// Tells what ureq reports in place of a response, after the time that the call took.
+    /// Builds the error of an attempt without a response, `elapsed` after the call began.
     fn judge_error(&self, error: &ureq::Error, was_connecting: bool, elapsed: Duration) -> Error {
         use {ErrorKind as K, ureq::Error as E};
         let text = error.to_string();

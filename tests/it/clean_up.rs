@@ -122,9 +122,11 @@ fn clean_up_tells_what_is_old_and_why_the_rest_is_kept() {
         // What has another name takes no place, and keeps its build.
         ("--keep 1 --only pr-*", "main 1 a other, pr-3 2 b newest, pr-2 3 a other, pr-1 4 c old, pr-0 5 d+a other"),
         ("--keep 1 --only pr-* --only dev", "main 1 a other, pr-2 3 b old, dev 2 c newest, latest 9 d protected"),
+        ("--keep 1 --only pr-*", "pr-2 1 a newest, latest 2 b protected, main 2 b protected, pr-1 3 c old"),
         ("--keep 2 --only pr-*", "pr-2 1 a newest, main 9 a newest, pr-1 2 b newest, pr-0 3 c old"),
         // What is young by the newest that counts.
         ("--keep 1 --older-than 5", "v4 1 a newest, v3 4 b young, v2 5 c old, x 9 d young, y 3 d young, v1 6 e old"),
+        ("--keep 1 --older-than 99999", "v2 1 a newest, v1 2 b young"),
         ("--older-than 3 --keep 1 --only v*", "v2 1 a newest, v1 2 b young, main 0 c other, v0 4 c other, w 3 d other"),
         // Signatures: of a kept image, of a part of a kept index, of an old image, of what is in no list.
         ("--keep 1", "v2 2 a+1 newest, @a.sig 9 c newest, @1.att 8 d newest, v1 3 b old, @b.sig 4 e old, @f.sig 1 0 attached, @9 9 8 attached"),
@@ -157,14 +159,17 @@ fn clean_up_shows_builds_together_with_ages_and_totals() {
         "@b.sig 1 c, v2 2 a, v0 7 d, latest 2 a, x 8 e+b, v1 5 b, @f 0 f, @b.att 3 1, y 0 e",
     );
     let (sig, att, alone) = (name_of("@b.sig"), name_of("@b.att"), name_of("@f"));
-    let (status, out, err) = clean_up(&gateway, "--keep 1 --protect v9* --only * --protect v2");
+    let (status, out, err) = clean_up(
+        &gateway,
+        "--keep 1 --protect v9* --only * --only z* --protect v2",
+    );
     let expected = format!(
         "y\t0 d\tkept (newest)\ty\nv1\t5 d\tkept (newest)\ty\nx\t8 d\tkept (newest)\ty\n\
          {sig}\t1 d\tkept (newest)\ty\n{att}\t3 d\tkept (newest)\ty\n\
          latest\t2 d\tkept (protected)\tlatest\nv2\t2 d\tkept (protected)\tlatest\n\
          v0\t7 d\told\tv0\n{alone}\t0 d\tkept (attached)\t{alone}\n"
     );
-    let totals = "r/i: no tag is named \"v9*\"\nr/i: 1 old, 8 kept\n";
+    let totals = "r/i: no tag fits \"z*\"\nr/i: no tag fits \"v9*\"\nr/i: 1 old, 8 kept\n";
     assert_eq!((status, out, &*err), (0, expected, totals));
 }
 
@@ -230,6 +235,26 @@ fn clean_up_takes_each_end_of_a_list() {
     }
 }
 
+#[test]
+fn clean_up_shows_no_name_that_could_steer_a_terminal() {
+    let gateway = Gateway::with(&[]);
+    let odd = r#"{"name":"\u001b[2J","digest":"a","last_updated":9999999999999}"#;
+    let old = r#"{"name":"v1","digest":"b","last_updated":1700000000000}"#;
+    let list = page(2, "null", &format!("[{odd},{old}]"));
+    gateway.respond(list.clone());
+    let (_, out, _) = clean_up(&gateway, "--keep 1");
+    let shown = "\\u{1b}[2J\t0 d\tkept (newest)\t\\u{1b}[2J\n";
+    assert!(out.starts_with(shown), "{out:?}");
+    let deleted = "HTTP/1.1 204 No Content\r\n\r\n".to_owned();
+    for reply in [list.clone(), list, deleted, page(0, "0", "null")] {
+        gateway.respond(reply);
+    }
+    let (status, out, err) = clean_up(&gateway, "--keep 1 --delete");
+    let told = "deleted r/i:v1\nr/i: 1 deleted, 0 left, 0 kept\n";
+    let gone = "r/i:\\u{1b}[2J should be kept, but is gone\n";
+    assert_eq!((status, &*out, &*err), (1, told, gone));
+}
+
 /// A list is complete or an error, and nothing is deleted.
 #[rustfmt::skip] // one row a line
 #[test]
@@ -238,10 +263,11 @@ fn clean_up_ends_if_a_list_is_not_complete() {
     let count = "the items are not as many as it counts; run it again";
     let next = "the next page is not the following one";
     for (flaw, second) in [
-        ("it has no count", r#"{"next":null,"results":[{"name":"c"}]}"#),
-        ("it has no count", r#"{"count":"3","next":null,"results":[{"name":"c"}]}"#),
+        ("no count", r#"{"next":null,"results":[{"name":"c"}]}"#),
+        ("no count", r#"{"count":"3","next":null,"results":[{"name":"c"}]}"#),
         ("its count has changed; run it again", r#"{"count":2,"next":null,"results":[]}"#),
         ("its count has changed; run it again", r#"{"count":4,"next":3,"results":[{"name":"c"}]}"#),
+        ("its count has changed; run it again", r#"{"count":100000,"next":3,"results":[{"name":"c"}]}"#),
         ("it counts more than 100,000 items", r#"{"count":100001,"next":3,"results":[{"name":"c"}]}"#),
         ("an item has no name", r#"{"count":3,"next":null,"results":[{"last_updated":7}]}"#),
         ("an item has no name", r#"{"count":3,"next":null,"results":[{"name":7}]}"#),
@@ -291,7 +317,7 @@ fn clean_up_refuses_a_tag_of_which_it_is_not_known_whether_it_is_old() {
                 gateway.respond(page(1, "null", &results));
             }
             let (status, out, err) = clean_up(&gateway, options);
-            let expected = format!("r/i:v1 has no {missing}; if it may go, use delete_image\n");
+            let expected = format!("r/i:v1 has no {missing}; if it may go: delete_image r i:v1\n");
             assert_eq!((status, &*out, err), (2, "", expected), "{results}");
         }
         assert!(tried(&gateway).is_empty());
@@ -420,6 +446,7 @@ fn clean_up_deletes_the_oldest_first_and_what_is_attached_if_its_image_is_gone()
     assert_deleted(true, signed, "", "w2 v2 @b.att @b.sig", [0, 4, 0, 1]);
     assert_deleted(true, "v3 1 a, v2 3 b+1, v2-arm 9 1, @1.sig 8 c", "", "v2-arm v2 @1.sig", [0, 3, 0, 1]);
     assert_deleted(false, signed, "w2=absent", "w2 v2 @b.att @b.sig", [0, 3, 1, 1]);
+    assert_deleted(false, "v3 1 a, v2 3 b, w2 6 b, x2 9 b, @b.sig 2 e", "x2=403 w2=404", "x2 w2 v2", [1, 1, 3, 1]);
     // One that cannot be deleted keeps the next.
     assert_deleted(false, signed, "@b.att=403", "w2 v2 @b.att", [1, 2, 2, 1]);
     assert_deleted(false, signed, "@b.att=404", "w2 v2 @b.att @b.sig", [0, 3, 1, 1]);
@@ -534,9 +561,9 @@ fn clean_up_sends_nothing_if_it_is_called_in_a_wrong_way() {
     let see = |text: &str| format!("{text}; see clean_up --help\n");
     let names = see("expected REGISTRY IMAGE, or REGISTRY");
     let name = see("a name is empty; is a variable unset?");
-    let pattern = see("a pattern is empty; is a variable unset?");
-    let keep = see("--keep N is missing, which the other options need");
-    let image = see("--keep needs an image; is a variable unset?");
+    let pattern = see("a pattern is empty or begins with -; is a variable unset?");
+    let keep = see("the other options need --keep N");
+    let image = see("--keep needs REGISTRY IMAGE; is a variable unset?");
     let number = |option: &str, text: &str| format!("{option} takes a whole number from 1, not {text:?}\n");
     for (arguments, expected) in [
         ("", names.clone()),
@@ -545,7 +572,10 @@ fn clean_up_sends_nothing_if_it_is_called_in_a_wrong_way() {
         ("r ''", name.clone()),
         ("--keep 3 --delete r ''", name),
         ("--keep 3 --only '' r a", pattern.clone()),
-        ("--keep 3 --protect v1 --protect= r a", pattern),
+        ("--keep 3 --protect v1 --protect= r a", pattern.clone()),
+        // As with a $PATTERN that is unset: the next option would be a pattern.
+        ("--keep 3 --protect --older-than=30 r a", pattern.clone()),
+        ("--keep 3 --delete --only -- r a", pattern),
         ("--delete r a", keep.clone()),
         ("--older-than 3 r a", keep.clone()),
         ("--only v* r a", keep.clone()),

@@ -142,7 +142,7 @@ fn delete_image_dry_run_sends_nothing() {
 #[test]
 fn delete_image_sends_nothing_if_it_is_called_in_a_wrong_way() {
     let gateway = Gateway::with(&["r/a", "r/b"]);
-    let names = "expected REGISTRY IMAGE[:TAG]; see delete_image --help";
+    let names = "expected REGISTRY IMAGE or REGISTRY IMAGE:TAG; see delete_image --help";
     let empty = "the tag is empty; is a variable unset?";
     for (arguments, text) in [
         (&[][..], names),

@@ -218,6 +218,14 @@ fn delete_image_succeeds_with_204_or_a_200_or_201_of_length_0() {
         // Truncated.
         "HTTP/1.1 200 OK\r\nContent-Length: 9000000000\r\n\r\n<html>",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "HTTP/1.1 204 No Content\r\nDate:",
+        // No HTTP, or none that has one meaning.
+        "0\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n", // after the rest of another response
+        "deleted\n",                                // HTTP/0.9
+        "\0\0\0\x04\0\0\0\0\0",                     // HTTP/2
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: 1\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: none\r\n\r\n",
+        "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
     ] {
         let error = outcome(bytes).unwrap_err();
         let kinds = [ErrorKind::UnexpectedResponse, ErrorKind::Transport];
