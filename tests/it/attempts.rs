@@ -130,7 +130,9 @@ fn timeout_ends_every_call() {
         let is_refusal = *status == Some(403);
         assert_eq!(error.attempts() > 1, !is_refusal, "{what}: {error}");
         // The time that is told is that of the call.
-        if let Some((_, rest)) = error.to_string().split_once(" within ") {
+        if *kind == K::Timeout {
+            let text = error.to_string();
+            let (_, rest) = text.split_once(" within ").unwrap();
             let (told, _) = rest.split_once(" s, ").unwrap();
             let told = seconds(told.parse().unwrap());
             assert!(timeout <= told && told < timeout + SLACK, "{what}: {error}");

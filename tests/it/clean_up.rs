@@ -306,7 +306,7 @@ fn clean_up_refuses_a_tag_of_which_it_is_not_known_whether_it_is_old() {
     let (no_digest, no_time) = ("digest", "time in milliseconds");
     let nothing = r#"[{"name":"v1"}]"#.to_owned();
     for (results, missing) in [
-        (digest("null"), no_digest), (digest(r#""""#), no_digest), (digest("7"), no_digest), (nothing, no_digest),
+        (digest("null"), no_digest), (digest(r#""""#), no_digest), (digest("7"), no_digest), (nothing.clone(), no_digest),
         // Seconds, and times that broken items have elsewhere.
         (time("1700000000"), no_time), (time("0"), no_time), (time("315532800000"), no_time), (time("-1"), no_time),
         (time("null"), no_time), (time(r#""1700000000000""#), no_time), (time("999999999999"), no_time),
@@ -322,8 +322,11 @@ fn clean_up_refuses_a_tag_of_which_it_is_not_known_whether_it_is_old() {
         }
         assert!(tried(&gateway).is_empty());
     }
-    // The first time that is one.
     let gateway = Gateway::with(&[]);
+    gateway.respond(page(1, "null", &nothing));
+    let (_, _, err) = run_at(&gateway, "clean_up", &["--keep", "1", "r", "a/b/c"]);
+    assert_eq!(err, "r/a/b/c:v1 has no digest; if it may go: delete_image r a/b/c:v1\n");
+    // The first time that is one.
     gateway.respond(page(1, "null", &time("1000000000000")));
     assert_eq!(clean_up(&gateway, "--keep 1").0, 0);
 }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -42,6 +44,19 @@ fn judge_error_is_one_table() {
             "{error:?}"
         );
         assert_eq!(told(&error, false), (later, Outcome::Unknown), "{error:?}");
+    }
+    #[cfg(feature = "rustls")]
+    for (cause, is_advised) in [
+        ("No CA certificates were loaded", true),
+        ("no roots", false),
+    ] {
+        let error = E::Rustls(rustls::Error::General(cause.into()));
+        let error = client.judge_error(&error, true, Duration::ZERO).to_string();
+        assert_eq!(
+            error.ends_with("or check SSL_CERT_FILE"),
+            is_advised,
+            "{error}"
+        );
     }
     // Nothing is sent without the TLS that they miss.
     for error in [E::RequireHttpsOnly("x".into()), E::TlsRequired] {
@@ -126,13 +141,14 @@ fn wait_before_retry_doubles_and_obeys() {
         (4, 2000, 4000, 8000),
         (4, 8001, 8001, 8001),
     ] {
-        for _ in 0..100 {
-            let wait = wait_before_retry(attempts, ms(asked));
-            assert!(
-                (ms(low)..=ms(high)).contains(&wait),
-                "{attempts}, {asked}: {wait:?}"
-            );
-        }
+        let waits = (0..100).map(|_| wait_before_retry(attempts, ms(asked)));
+        let waits: BTreeSet<_> = waits.collect();
+        let (first, last) = (waits.first().unwrap(), waits.last().unwrap());
+        assert!(
+            ms(low) <= *first && *last <= ms(high),
+            "{attempts}, {asked}: {waits:?}"
+        );
+        assert_eq!(first != last, low != high, "{attempts}, {asked}: {waits:?}");
     }
 }
 
