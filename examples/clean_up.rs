@@ -131,7 +131,7 @@ impl Job {
         // Refuses a wrong name before anything is sent. With API v3, the URL has a query.
         let url = client.image_url(&self.registry, self.image.as_deref().unwrap_or("image"))?;
         if url.contains('?') {
-            return Err("it reads API v2 alone: unset NCR_API_URL, and set NCLOUD_REGION".into());
+            return Err("clean_up reads only API v2: unset NCR_API_URL, set NCLOUD_REGION".into());
         }
         let list = self.read_list(&client)?;
         let now_ms = u64::try_from(UNIX_EPOCH.elapsed()?.as_millis())?;

@@ -608,7 +608,7 @@ fn clean_up_sends_nothing_if_it_is_called_in_a_wrong_way() {
     }
     let environment = [KEYS[0], KEYS[1], ("NCR_API_URL", &*gateway.url_v3())];
     for arguments in [&["r"][..], &["--keep", "1", "--delete", "r", "a"]] {
-        let text = "it reads API v2 alone: unset NCR_API_URL, and set NCLOUD_REGION\n";
+        let text = "clean_up reads only API v2: unset NCR_API_URL, set NCLOUD_REGION\n";
         let told = crate::examples::run("clean_up", &environment, arguments);
         assert_eq!(told, (2, String::new(), text.to_owned()));
     }
