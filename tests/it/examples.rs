@@ -130,9 +130,13 @@ fn delete_image_dry_run_sends_nothing() {
     let gateway = Gateway::with(&["r/a/b"]);
     let url = format!(": DELETE {}/repositories/r/a%2Fb", gateway.url());
     // The URL of an image is not that of one of its tags.
-    for (name, url) in [("a/b", &*url), ("a/b:1.0", "")] {
+    for (name, shown) in [
+        ("a/b", &*url),
+        ("a/b:1.0", ":1.0"),
+        ("a/b:\u{1b}[2J", ":\\u{1b}[2J"),
+    ] {
         let (status, out, err) = delete(&gateway, &["--if-exists", "--dry-run", "r", name]);
-        let expected = format!("would delete r/{name}{url}\n");
+        let expected = format!("would delete r/a/b{shown}\n");
         assert_eq!((status, out, &*err), (0, expected, ""));
     }
     gateway.assert_connections(0);
