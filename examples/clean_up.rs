@@ -109,7 +109,7 @@ impl Job {
         let flaws = [
             (names.is_empty() || names.len() > 2, "expected REGISTRY IMAGE, or REGISTRY"),
             (names.iter().any(String::is_empty), "a name is empty; is a variable unset?"),
-            (job.patterns().any(|text| text.is_empty() || text.starts_with('-')), "a pattern is empty or begins with -; is a variable unset?"),
+            (job.patterns().any(|text| text.is_empty() || text.starts_with("--")), "a pattern is empty or an option; is a variable unset?"),
             (is_choice && job.keep.is_none(), "the other options need --keep N"),
             (job.keep.is_some() && names.len() == 1, "--keep needs REGISTRY IMAGE; is a variable unset?"),
         ];

@@ -564,7 +564,7 @@ fn clean_up_sends_nothing_if_it_is_called_in_a_wrong_way() {
     let see = |text: &str| format!("{text}; see clean_up --help\n");
     let names = see("expected REGISTRY IMAGE, or REGISTRY");
     let name = see("a name is empty; is a variable unset?");
-    let pattern = see("a pattern is empty or begins with -; is a variable unset?");
+    let pattern = see("a pattern is empty or an option; is a variable unset?");
     let keep = see("the other options need --keep N");
     let image = see("--keep needs REGISTRY IMAGE; is a variable unset?");
     let number = |option: &str, text: &str| format!("{option} takes a whole number from 1, not {text:?}\n");
