@@ -161,10 +161,8 @@ fn delete_image_sends_nothing_if_it_is_called_in_a_wrong_way() {
         (&["r", "a:-x"], "cannot delete \"r/a:-x\": the tag must be letters, "),
         // A chat program makes a dash of two hyphens.
         (&["—dry-run", "a"], "cannot delete \"—dry-run/a\": the registry must be "),
-        (&["r", "a%2Fb"], "cannot delete \"r/a%2Fb\": the image name is percent-encoded; "),
         (&["r", "localhost:5000/a"], "cannot delete \"r/localhost:5000/a\": the image name must be "),
         (&["r", "a@sha256:00"], "cannot delete \"r/a@sha256\": the image name has a tag or digest, "),
-        (&["r", ""], "cannot delete \"r/\": the image name is empty"),
     ] {
         for option in [&[][..], &["--if-exists"]] {
             let (status, out, err) = delete(&gateway, &[option, arguments].concat());
