@@ -1479,16 +1479,6 @@ fn new_agent(
 /// More than a page of 100 images, which has some 40 KiB.
 const MAX_BODY: usize = 1024 * 1024;
 
-const CHECK_PASSWORD: &str = "; check the user and password of the proxy's URL";
-const CHECK_CERTIFICATE: &str =
-    "; check the certificate of the server (or the proxy), this machine's clock and the API URL";
-const TRUST_AUTHORITY: &str = if cfg!(feature = "platform-verifier") {
-    "; to trust a private authority, add it to those that the system trusts"
-} else {
-    "; to trust a private authority, enable the feature platform-verifier, or pass its PEM file to \
-     ClientBuilder::ureq_config"
-};
-
 /// A response, as far as it was read.
 struct Response {
     head: http::response::Parts,
@@ -1525,10 +1515,14 @@ impl Response {
         };
         match &self.length {
             Err(cause) => Some(format!(", truncated ({})", printable(&cause.to_string()))),
-            Ok(length) if *length > MAX_BODY => Some(", longer than 1 MiB".to_owned()),
+            Ok(_) if self.is_too_long() => Some(", longer than 1 MiB".to_owned()),
             Ok(_) if !is_framed => Some(", without a length".to_owned()),
             Ok(_) => None,
         }
+    }
+
+    fn is_too_long(&self) -> bool {
+        self.length.as_ref().is_ok_and(|length| *length > MAX_BODY)
     }
 
     /// Whether the head says that there is no body.
@@ -1572,6 +1566,16 @@ impl Response {
         self.body.replace(char::is_whitespace, "")
     }
 }
+
+const CHECK_PASSWORD: &str = "; check the user and password of the proxy's URL";
+const CHECK_CERTIFICATE: &str =
+    "; check the certificate of the server (or the proxy), this machine's clock and the API URL";
+const TRUST_AUTHORITY: &str = if cfg!(feature = "platform-verifier") {
+    "; to trust a private authority, add it to those that the system trusts"
+} else {
+    "; to trust a private authority, enable the feature platform-verifier, or pass its PEM file to \
+     ClientBuilder::ureq_config"
+};
 
 /// What a failure is, what it proves, and what its text adds to the status.
 type Failure = (ErrorKind, Outcome, Option<String>);
@@ -1644,11 +1648,10 @@ impl Client {
         let (kind, outcome, addition) = failure;
         let status = response.head.status;
         let text = format!("{status}{}", addition.unwrap_or_default());
-        let is_too_long = matches!(response.length, Ok(length) if length > MAX_BODY);
         let mut error = Error::new(kind, outcome, text);
         if kind == ErrorKind::UnexpectedResponse && response.code().is_some() {
             error = error.advise("; check the API URL, and the account's permissions");
-        } else if is_too_long && target.method != Method::DELETE {
+        } else if response.is_too_long() && target.method != Method::DELETE {
             error = error.advise("; ask for a smaller page");
         }
         let details = &mut error.0;

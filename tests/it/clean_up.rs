@@ -8,7 +8,7 @@ use std::time::UNIX_EPOCH;
 
 use proptest::prelude::*;
 
-use crate::examples::{KEYS, Told, command, executable, run_at};
+use crate::examples::{KEYS, Output, command, executable, run_at};
 use crate::gateway::{Exchange, Gateway, Request, Tag, Then, response, serve};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -57,7 +57,7 @@ fn image_of(tags: &str) -> Gateway {
 }
 
 #[track_caller]
-fn clean_up(gateway: &Gateway, options: &str) -> Told {
+fn clean_up(gateway: &Gateway, options: &str) -> Output {
     let options: Vec<_> = options.split_whitespace().collect();
     run_at(gateway, "clean_up", &[&options, &["r", "i"][..]].concat())
 }
@@ -159,10 +159,8 @@ fn clean_up_shows_builds_together_with_ages_and_totals() {
         "@b.sig 1 c, v2 2 a, v0 7 d, latest 2 a, x 8 e+b, v1 5 b, @f 0 f, @b.att 3 1, y 0 e",
     );
     let (sig, att, alone) = (name_of("@b.sig"), name_of("@b.att"), name_of("@f"));
-    let (status, out, err) = clean_up(
-        &gateway,
-        "--keep 1 --protect v9* --only * --only z* --protect v2",
-    );
+    let options = "--keep 1 --protect v9* --only * --only z* --protect v2";
+    let (status, out, err) = clean_up(&gateway, options);
     let expected = format!(
         "y\t0 d\tkept (newest)\ty\nv1\t5 d\tkept (newest)\ty\nx\t8 d\tkept (newest)\ty\n\
          {sig}\t1 d\tkept (newest)\ty\n{att}\t3 d\tkept (newest)\ty\n\
@@ -179,14 +177,14 @@ fn large_registry() -> Gateway {
     let gateway = Gateway::with(&["other/x"]);
     for days in 0..120 {
         let tag = Tag::new(days_ago(days), format!("sha256:{days}"));
-        let name = old_name(days);
+        let name = name_of_age(days);
         gateway.put_tag(&format!("r/{name}"), "latest", tag.clone());
         gateway.put_tag("s/all", name, tag);
     }
     gateway
 }
 
-fn old_name(days: u64) -> String {
+fn name_of_age(days: u64) -> String {
     format!("{:03}-{days}", days * 143 % 120)
 }
 
@@ -199,7 +197,7 @@ fn clean_up_lists_everything_once_and_the_newest_first() {
     ] {
         let before = gateway.requests().len();
         let (status, out, err) = run_at(&gateway, "clean_up", arguments);
-        let lines = (0..120).map(|days| format!("{}\t{days} d\n", old_name(days)));
+        let lines = (0..120).map(|days| format!("{}\t{days} d\n", name_of_age(days)));
         assert_eq!((status, out, &*err), (0, lines.collect(), ""));
         let requests = gateway.requests();
         let pages: Vec<_> = requests.iter().skip(before).map(Request::line).collect();
@@ -375,8 +373,10 @@ fn clean_up_deletes_nothing_if_the_list_differs_when_it_is_read_again() {
 fn reply(text: &str) -> String {
     match text {
         "absent" => response("404 Not Found", "", r#"{"errorCode":"404"}"#),
-        "cut" => "HTTP/1.1 200 OK\r\nRetry-After: 3600\r\nTransfer-Encoding: chunked\r\n\r\nno\r\n"
-            .to_owned(),
+        "truncated" => {
+            "HTTP/1.1 200 OK\r\nRetry-After: 3600\r\nTransfer-Encoding: chunked\r\n\r\nno\r\n"
+                .to_owned()
+        }
         status => response(&format!("{status} Oops"), "Retry-After: 3600\r\n", ""),
     }
 }
@@ -391,7 +391,7 @@ fn assert_deleted(by_digest: bool, tags: &str, refused: &str, tried: &str, count
         .split_whitespace()
         .map(|row| row.split_once('=').unwrap())
     {
-        gateway.quirks().told.insert(name_of(name), reply(text));
+        gateway.quirks().replies.insert(name_of(name), reply(text));
     }
     let (status, out, err) = clean_up(&gateway, "--keep 1 --delete");
     let names: Vec<_> = tried.split_whitespace().map(name_of).collect();
@@ -461,7 +461,7 @@ fn clean_up_goes_on_after_a_refusal_and_ends_after_ten_failures() {
         let (tags, refused, tried) = refused(30, status);
         assert_deleted(false, &tags, &refused, &tried, [0, 0, 30, 1]);
     }
-    for status in ["500", "503", "408", "202", "302", "cut"] {
+    for status in ["500", "503", "408", "202", "302", "truncated"] {
         let (tags, refused, tried) = refused(12, status);
         assert_deleted(false, &tags, &refused, tried.split(" t10").next().unwrap(), [2, 0, 12, 1]);
     }
@@ -508,7 +508,7 @@ fn clean_up_reads_the_list_once_more_and_tells_what_is_left() {
     }
     // What was deleted may stay in a list for a while.
     let gateway = image_of("v3 1 a, v2 2 b");
-    gateway.quirks().told.insert("v2".into(), "HTTP/1.1 204 No Content\r\n\r\n".into());
+    gateway.quirks().replies.insert("v2".into(), "HTTP/1.1 204 No Content\r\n\r\n".into());
     let told = clean_up(&gateway, "--keep 1 --delete");
     assert_eq!(told, (0, "deleted r/i:v2\nr/i: 1 deleted, 0 left, 1 kept\n".into(), String::new()));
     // Nothing was to be deleted.
@@ -523,9 +523,9 @@ fn clean_up_reads_the_list_once_more_and_tells_what_is_left() {
 #[cfg(target_os = "linux")]
 #[rustfmt::skip] // one row a line
 #[test]
-fn clean_up_and_delete_image_delete_whoever_reads_of_it() {
+fn clean_up_and_delete_image_delete_even_if_nobody_reads_the_output() {
     let gateway = image_of("v5 1 a, v4 2 b, v3 3 c, v2 4 d, v1 5 e");
-    gateway.quirks().told.insert("v4".into(), reply("403"));
+    gateway.quirks().replies.insert("v4".into(), reply("403"));
     let url = gateway.url();
     let environment = [KEYS[0], KEYS[1], ("NCR_API_URL", &*url)];
     let full = || Stdio::from(std::fs::File::options().write(true).open("/dev/full").unwrap());
@@ -620,32 +620,25 @@ fn clean_up_of_every_image_fails_if_one_of_them_failed() {
     let source = include_str!("../../examples/clean_up.rs");
     let (_, script) = source.split_once("```sh\n").unwrap();
     let (script, _) = script.split_once("//! ```").unwrap();
-    let script = script
-        .replace("//!", "")
-        .replace("--keep 5", "--keep 1 --delete");
+    let script = script.replace("//!", "");
+    let script = script.replace("--keep 5", "--keep 1 --delete");
     for (refused, status, left) in [("v0", 1, &["v0", "v1"][..]), ("no", 0, &["v1"])] {
         let gateway = Gateway::with(&[]);
-        let tags = [
-            ("a/b", "v1", 1),
-            ("a/b", "v0", 2),
-            ("c", "w1", 3),
-            ("c", "w0", 4),
-        ];
-        for (image, name, days) in tags {
-            gateway.put_tag(
-                &format!("my-registry/{image}"),
-                name,
-                Tag::new(days_ago(days), name),
-            );
+        for (image, tags) in [("a/b", "v1 1 a, v0 2 b"), ("c", "w1 3 a, w0 4 b")] {
+            for (name, tag, _) in tags.split(',').map(parse) {
+                gateway.put_tag(&format!("my-registry/{image}"), name, tag);
+            }
         }
-        gateway.quirks().told.insert(refused.into(), reply("403"));
+        gateway
+            .quirks()
+            .replies
+            .insert(refused.into(), reply("403"));
         let mut shell = Command::new("sh");
         let commands = executable("clean_up").with_file_name(":/usr/bin:/bin");
+        shell.args(["-c", &script]).env_clear().envs(KEYS);
         shell
-            .args(["-c", &script])
-            .env_clear()
+            .env("NCR_API_URL", gateway.url())
             .env("PATH", commands);
-        shell.env("NCR_API_URL", gateway.url()).envs(KEYS);
         let status_of_all = shell.output().unwrap().status.code();
         assert_eq!(status_of_all, Some(status), "{refused} is refused");
         assert_eq!(gateway.tags("my-registry/a/b"), left);

@@ -37,10 +37,10 @@ pub fn command(example: &str, environment: &[(&str, &str)], arguments: &[&str]) 
 }
 
 /// The exit status of a command, and what it printed on stdout and on stderr.
-pub type Told = (i32, String, String);
+pub type Output = (i32, String, String);
 
 #[track_caller]
-pub fn run(example: &str, environment: &[(&str, &str)], arguments: &[&str]) -> Told {
+pub fn run(example: &str, environment: &[(&str, &str)], arguments: &[&str]) -> Output {
     let output = command(example, environment, arguments).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     let status = output.status.code().unwrap();
@@ -53,13 +53,13 @@ pub const KEYS: [(&str, &str); 2] = [
 ];
 
 #[track_caller]
-pub fn run_at(gateway: &Gateway, example: &str, arguments: &[&str]) -> Told {
+pub fn run_at(gateway: &Gateway, example: &str, arguments: &[&str]) -> Output {
     let api_url = ("NCR_API_URL", &*gateway.url());
     run(example, &[KEYS[0], KEYS[1], api_url], arguments)
 }
 
 #[track_caller]
-fn delete(gateway: &Gateway, arguments: &[&str]) -> Told {
+fn delete(gateway: &Gateway, arguments: &[&str]) -> Output {
     run_at(gateway, "delete_image", arguments)
 }
 

@@ -170,7 +170,7 @@ pub struct Quirks {
     pub deletes_by_digest: bool,
     /// What the deletion of a tag of this name gets as a response, and nothing else is done: a
     /// refusal, or a 204 of a registry that lists for a while what it has deleted.
-    pub told: BTreeMap<String, String>,
+    pub replies: BTreeMap<String, String>,
 }
 
 pub struct Gateway {
@@ -289,7 +289,7 @@ impl Gateway {
         lock(&self.state.requests).clone()
     }
 
-    /// What was sent to clients so far, each piece cut after 256 bytes.
+    /// What was sent to clients so far, each piece truncated after 256 bytes.
     pub fn responses(&self) -> Vec<String> {
         lock(&self.state.responses).clone()
     }
@@ -473,7 +473,7 @@ impl State {
             }
             [registry, name, "tags", tag] if is_deletion => {
                 let quirks = lock(&self.quirks);
-                if let Some(response) = quirks.told.get(tag) {
+                if let Some(response) = quirks.replies.get(tag) {
                     return response.clone();
                 }
                 let tags = images.get_mut(&format!("{registry}/{name}"));
